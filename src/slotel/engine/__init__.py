@@ -1,0 +1,1 @@
+"""Whether the promises are kept: state over time."""

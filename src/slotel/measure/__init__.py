@@ -1,0 +1,1 @@
+"""What happened: series, exact counts, histograms and windows. No OpenTelemetry here."""
