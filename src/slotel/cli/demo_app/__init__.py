@@ -1,0 +1,1 @@
+"""The support assistant behind `slotel demo`: its documents, model server, receiver and tables."""
