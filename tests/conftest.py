@@ -1,0 +1,135 @@
+"""What all tests share: required tools, a clean environment, no network but loopback.
+
+A test that needs a tool asks for it with the `require` fixture or carries the tool's marker. It is
+skipped where the tool is missing, but fails where SLOTEL_REQUIRE, a list such as `prom,rotel`,
+names the tool: continuous integration must never skip in silence.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("default", deadline=None)
+# The same examples in every run: a new counterexample belongs to whoever looks for it.
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def _on_path(*commands: str) -> Callable[[], Path | None]:
+    def find() -> Path | None:
+        found = [shutil.which(command) for command in commands]
+        return Path(found[0]) if all(found) and found[0] else None
+
+    return find
+
+
+def _module(name: str) -> Callable[[], Path | None]:
+    def find() -> Path | None:
+        spec = find_spec(name)
+        return Path(spec.origin) if spec and spec.origin else None
+
+    return find
+
+
+def _rotel_agent() -> Path | None:
+    spec = find_spec("rotel")
+    agent = Path(spec.origin).with_name("rotel-agent") if spec and spec.origin else None
+    return agent if agent and agent.exists() else None
+
+
+TOOLS: dict[str, Callable[[], Path | None]] = {
+    "prom": _on_path("prometheus", "promtool"),
+    "rotel": _rotel_agent,
+    "openai": _module("openai"),
+    "demo": _module("xllamacpp"),
+    "node": _on_path("node"),
+}
+"""Name of a tool -> function that returns where it is, or None."""
+
+
+def required_tools() -> frozenset[str]:
+    """Return the tools that SLOTEL_REQUIRE says must be there."""
+    return frozenset(filter(None, os.environ.get("SLOTEL_REQUIRE", "").split(",")))
+
+
+def find_tool(tool: str) -> Path:
+    """Return where the tool is; skip the test if it is missing, fail it if it is required."""
+    path = TOOLS[tool]()
+    if path is not None:
+        return path
+    if tool in required_tools():
+        pytest.fail(f"SLOTEL_REQUIRE names {tool!r}, which is not installed here", pytrace=False)
+    pytest.skip(f"needs {tool}, which is not installed here")
+
+
+@pytest.fixture
+def require() -> Callable[[str], Path]:
+    """`require("rotel")` returns the tool's path, or skips, or fails where it must be there."""
+    return find_tool
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the root of the repository."""
+    return REPOSITORY
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    unknown = required_tools() - TOOLS.keys()
+    if unknown:
+        raise pytest.UsageError(
+            f"SLOTEL_REQUIRE names unknown tools: {', '.join(sorted(unknown))}. "
+            f"Known are: {', '.join(sorted(TOOLS))}."
+        )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for tool in TOOLS:
+        if item.get_closest_marker(tool):
+            find_tool(tool)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the caller's shell configures the code under test."""
+    for name in tuple(os.environ):
+        if name.startswith(("OTEL_", "OPENAI_", "SLOTEL_")) and name != "SLOTEL_REQUIRE":
+            monkeypatch.delenv(name)
+
+
+def is_loopback(address: object) -> bool:
+    """Tell whether a socket address stays on this machine; what is no IP address does."""
+    if not isinstance(address, tuple) or not address or not isinstance(address[0], str):
+        return True
+    host = address[0]
+    if host in {"localhost", ""}:
+        return host == "localhost"
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_other_hosts(event: str, arguments: tuple[object, ...]) -> None:
+    if event not in {"socket.connect", "socket.bind"}:
+        return
+    connection, address = arguments
+    family = getattr(connection, "family", None)
+    if family in {socket.AF_INET, socket.AF_INET6} and not is_loopback(address):
+        raise RuntimeError(f"a test may use 127.0.0.1 only, not {address!r}")
+
+
+# An audit hook sees every socket of this process, whatever library opened it.
+sys.addaudithook(_refuse_other_hosts)
