@@ -1,0 +1,229 @@
+"""A bank: the state of one quantity over all series, as arrays with one row a series."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from slotel.measure.histogram import (
+    HIGHEST_UNITS,
+    Floats,
+    HdrCounts,
+    Ints,
+    Layout,
+    SegmentPool,
+)
+from slotel.measure.measurement import Quantity
+from slotel.measure.series import Buffer
+from slotel.measure.slices import KEY_BITS, HistogramSlices
+
+_ROW_ARRAYS = ("counts", "sums", "minima", "maxima", "interval_minima", "interval_maxima")
+_EMPTY = {
+    "counts": 0, "sums": 0.0, "minima": math.inf, "maxima": -math.inf,
+    "interval_minima": math.nan, "interval_maxima": math.nan,
+}  # fmt: skip
+
+
+class Bank:
+    """Counts, sums, extremes, exact buckets, cuts and histograms of one quantity.
+
+    Only the ledger, under its lock, may call.
+
+    Attributes:
+        buffers: The buffer of each row.
+        counts: int64, shape (capacity,): values of each row.
+        sums: float64, shape (capacity,): sum of each row, base unit.
+        minima: float64, shape (capacity,); inf before the first value. `maxima` likewise.
+        explicit: int64, shape (capacity, n_bounds + 1): exact bucket counts.
+    """
+
+    counts: Ints
+    sums: Floats
+    minima: Floats
+    maxima: Floats
+    interval_minima: Floats
+    interval_maxima: Floats
+
+    def __init__(self, measured: Quantity, layout: Layout) -> None:
+        self.quantity = measured
+        self.layout = layout
+        self.buffers: list[Buffer] = []
+        self.clamped = 0
+        self._bounds = np.array(measured.bounds, np.float64)
+        self._cuts: list[tuple[float, bool]] = []
+        self._allocate(0)
+
+    def admit(self, buffer: Buffer) -> None:
+        """Give a buffer the next row."""
+        buffer.row = len(self.buffers)
+        self.buffers.append(buffer)
+        if len(self.buffers) > len(self.counts):
+            self._extend(max(8, 2 * len(self.counts)))
+
+    def cut(self, bound: float, at_least: bool) -> int:
+        """Register an exact threshold; returns its column."""
+        wanted = (bound, at_least)
+        if wanted in self._cuts:
+            return self._cuts.index(wanted)
+        self._cuts.append(wanted)
+        column = np.zeros((len(self.counts), 1), np.int64)
+        self._within = np.concatenate([self._within, column], axis=1)
+        self._set_exemplar_floors()
+        return len(self._cuts) - 1
+
+    def count_row(self, row: int, values: Floats) -> None:
+        """Count many values of one row; float64, shape (n,), base unit, all usable."""
+        low, high = float(values.min()), float(values.max())
+        self.counts[row] += len(values)
+        self.sums[row] += float(values.sum())
+        self._widen(row, low, high)
+        if len(self._bounds):
+            places = self._bounds.searchsorted(values, side="left")
+            self.explicit[row] += np.bincount(places, minlength=len(self._bounds) + 1)
+        for column, (bound, at_least) in enumerate(self._cuts):
+            met = values >= bound if at_least else values <= bound
+            self._within[row, column] += np.count_nonzero(met)
+        if low < 0.0:
+            self._histogram_row(row, -values[values < 0.0], negative=True)
+            values = values[values >= 0.0]
+        if len(values):
+            self._histogram_row(row, values, negative=False)
+
+    def count_rows(self, rows: Ints, values: Floats) -> None:
+        """Count values of many rows; equal rows stand together."""
+        starts = np.flatnonzero(np.diff(rows, prepend=-1))
+        heads = rows[starts]
+        sizes = np.diff(starts, append=len(rows))
+        self.counts[heads] += sizes
+        self.sums[heads] += np.add.reduceat(values, starts)
+        lows = np.minimum.reduceat(values, starts)
+        highs = np.maximum.reduceat(values, starts)
+        self.minima[heads] = np.minimum(self.minima[heads], lows)
+        self.maxima[heads] = np.maximum(self.maxima[heads], highs)
+        self.interval_minima[heads] = np.fmin(self.interval_minima[heads], lows)
+        self.interval_maxima[heads] = np.fmax(self.interval_maxima[heads], highs)
+        if len(self._bounds):
+            np.add.at(self.explicit, (rows, self._bounds.searchsorted(values, side="left")), 1)
+        for column, (bound, at_least) in enumerate(self._cuts):
+            met = values >= bound if at_least else values <= bound
+            self._within[heads, column] += np.add.reduceat(met.astype(np.int64), starts)
+        if self.quantity.signed and bool((lows < 0.0).any()):
+            below = values < 0.0
+            self._histogram_rows(rows[below], -values[below], negative=True)
+            rows, values = rows[~below], values[~below]
+        if len(values):
+            self._histogram_rows(rows, values, negative=False)
+
+    def within(self, column: int) -> Ints:
+        """Return each row's number of values that met the cut."""
+        return self._within[: len(self.buffers), column].copy()
+
+    def rows_of(self, name: str) -> Any:
+        """Return a copy of the named array, one element a row."""
+        return getattr(self, name)[: len(self.buffers)].copy()
+
+    def histogram(self, row: int, *, negative: bool = False) -> HdrCounts:
+        """Return a row's histogram since start, or that of its negative values' magnitudes."""
+        first, counts = (self._negative if negative else self._positive).row(row)
+        return HdrCounts(self.layout, self.quantity.scale, first, counts)
+
+    def window(self, rows: Sequence[int], since_unix_ns: int) -> HdrCounts:
+        """Return the histogram of the time since then, summed over rows; positive values only."""
+        total = np.zeros(self.layout.size, np.int64)
+        for part in self.slices.select(since_unix_ns):
+            for row in rows:
+                base = row << KEY_BITS
+                begin, end = part.keys.searchsorted([base, base + self.layout.size])
+                total[part.keys[begin:end] - base] += part.counts[begin:end]
+        return HdrCounts(self.layout, self.quantity.scale, 0, total)
+
+    def reset_interval(self) -> None:
+        """Forget the extremes of the interval."""
+        self.interval_minima.fill(math.nan)
+        self.interval_maxima.fill(math.nan)
+
+    def clear(self) -> None:
+        """Set everything to zero; rows, cuts and names stay."""
+        columns = len(self._cuts)
+        slices = self.slices
+        self._allocate(len(self.counts))
+        self._within = np.zeros((len(self.counts), columns), np.int64)
+        slices.clear()
+        self.slices = slices
+        self.clamped = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, sliding histograms included."""
+        arrays = sum(int(getattr(self, name).nbytes) for name in _ROW_ARRAYS)
+        pools = self._positive.nbytes + self._negative.nbytes
+        return arrays + pools + self.explicit.nbytes + self._within.nbytes + self.slices.nbytes
+
+    def _allocate(self, capacity: int) -> None:
+        for name in _ROW_ARRAYS:
+            kind = np.int64 if name == "counts" else np.float64
+            setattr(self, name, np.full(capacity, _EMPTY[name], kind))
+        self.explicit = np.zeros((capacity, len(self._bounds) + 1), np.int64)
+        self._within = np.zeros((capacity, 0), np.int64)
+        self._positive = SegmentPool(self.layout)
+        self._negative = SegmentPool(self.layout)
+        self._positive.resize(capacity)
+        self._negative.resize(capacity)
+        self.slices = HistogramSlices()
+
+    def _extend(self, capacity: int) -> None:
+        more = capacity - len(self.counts)
+        for name in _ROW_ARRAYS:
+            old = getattr(self, name)
+            extra = np.full(more, _EMPTY[name], old.dtype)
+            setattr(self, name, np.concatenate([old, extra]))
+        self.explicit = np.concatenate(
+            [self.explicit, np.zeros((more, self.explicit.shape[1]), np.int64)]
+        )
+        self._within = np.concatenate(
+            [self._within, np.zeros((more, self._within.shape[1]), np.int64)]
+        )
+        self._positive.resize(capacity)
+        self._negative.resize(capacity)
+        self._set_exemplar_floors()
+
+    def _widen(self, row: int, low: float, high: float) -> None:
+        self.minima[row] = min(self.minima[row], low)
+        self.maxima[row] = max(self.maxima[row], high)
+        self.interval_minima[row] = np.fmin(self.interval_minima[row], low)
+        self.interval_maxima[row] = np.fmax(self.interval_maxima[row], high)
+
+    def _units(self, values: Floats) -> Floats:
+        units = values * self.quantity.scale
+        if len(units) and units.max() > HIGHEST_UNITS:
+            self.clamped += int(np.count_nonzero(units > HIGHEST_UNITS))
+            units = np.minimum(units, float(HIGHEST_UNITS))
+        return units
+
+    def _histogram_row(self, row: int, values: Floats, *, negative: bool) -> None:
+        indices = self.layout.index(self._units(values))
+        first = int(indices.min())
+        counts = np.bincount(indices - first)
+        (self._negative if negative else self._positive).add_counts(row, first, counts)
+        filled = np.flatnonzero(counts)
+        self.slices.add(self._keys(row, filled + first, negative), counts[filled])
+
+    def _histogram_rows(self, rows: Ints, values: Floats, *, negative: bool) -> None:
+        indices = self.layout.index(self._units(values))
+        (self._negative if negative else self._positive).add(rows, indices)
+        self.slices.add(self._keys(rows, indices, negative), np.ones(len(indices), np.int64))
+
+    def _keys(self, rows: Ints | int, indices: Ints, negative: bool) -> Ints:
+        offset = self.layout.size if negative else 0
+        keys: Ints = (np.int64(1) * rows << KEY_BITS) + indices + offset
+        return keys
+
+    def _set_exemplar_floors(self) -> None:
+        """Let exemplars begin at the lowest cut that marks a value as slow."""
+        slow = [bound for bound, at_least in self._cuts if not at_least]
+        floor = min(slow) if slow else 0.0
+        for buffer in self.buffers:
+            buffer.exemplar_floor = floor

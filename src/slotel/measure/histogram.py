@@ -1,0 +1,363 @@
+"""HdrHistogram's log-linear buckets over numpy, percentiles, and the V2 interchange format.
+
+Values are counted in whole histogram units (nanoseconds for durations, millionths for ratios).
+With 2 significant digits an octave has 128 buckets, with 3 it has 1,024; a bucket's width is at
+most 1/128 (1/1,024) of its lower bound, so its midpoint is within 0.39 % (0.049 %) of every value
+in it.
+
+Source:
+    Gil Tene, HdrHistogram, https://github.com/HdrHistogram/HdrHistogram: `countsArrayIndex` of
+    `AbstractHistogram` for the buckets, `encodeIntoByteBuffer` for the V2 format.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+HIGHEST_UNITS = 3_600_000_000_000
+"""Largest trackable value in histogram units: one hour in nanoseconds. Larger ones are clamped."""
+_MANTISSA_BITS = 52
+_EXPONENT_BIAS = 1023
+_COOKIE = 0x1C849313
+_COMPRESSED_COOKIE = 0x1C849314
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The bucket geometry for a number of significant digits.
+
+    Attributes:
+        digits: Significant decimal digits, 2 or 3.
+        bits: Base-2 logarithm of the buckets an octave has.
+        size: Number of buckets that cover 0 to `HIGHEST_UNITS`.
+    """
+
+    digits: int
+    bits: int
+    size: int
+
+    def index(self, units: Floats) -> Ints:
+        """Return the bucket of each value.
+
+        The top bits of a float64 (exponent, then mantissa) already are the bucket number of a
+        log-linear histogram, up to a constant; below the first octave buckets are one unit wide.
+
+        Args:
+            units: Values in histogram units, float64, shape (n,), 0 <= value <= HIGHEST_UNITS.
+
+        Returns:
+            Bucket numbers, int64, shape (n,).
+        """
+        offset = (_EXPONENT_BIAS + self.bits - 1) << self.bits
+        found: Ints = (units.view(np.int64) >> (_MANTISSA_BITS - self.bits)) - offset
+        small = units < (1 << self.bits)
+        if small.any():
+            found[small] = units[small].astype(np.int64)
+        return found
+
+    def lower_bounds(self, indices: Ints) -> Ints:
+        """Return the smallest value of each bucket, in histogram units."""
+        octave = np.maximum(indices >> self.bits, 1) - 1
+        position = indices - (octave << self.bits)
+        lower: Ints = position << octave
+        return lower
+
+    def widths(self, indices: Ints) -> Ints:
+        """Return the width of each bucket, in histogram units."""
+        octave = np.maximum(indices >> self.bits, 1) - 1
+        width: Ints = np.int64(1) << octave
+        return width
+
+    def midpoints(self, indices: Ints) -> Ints:
+        """Return the middle of each bucket, the value itself where the bucket is one unit wide."""
+        return self.lower_bounds(indices) + self.widths(indices) // 2
+
+    @property
+    def relative_error(self) -> float:
+        """Largest distance of a value from its bucket's midpoint, as a share of the value."""
+        return 0.5 / (1 << self.bits)
+
+
+def _layout(digits: int, bits: int) -> Layout:
+    top = np.array([float(HIGHEST_UNITS)])
+    probe = Layout(digits, bits, 0)
+    last = int(probe.index(top)[0])
+    # Whole octaves, as HdrHistogram allocates them.
+    return Layout(digits, bits, ((last >> bits) + 1) << bits)
+
+
+LAYOUTS = {2: _layout(2, 7), 3: _layout(3, 10)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HdrCounts:
+    """Counts of a histogram at one moment: a value, never changed.
+
+    Attributes:
+        layout: Bucket geometry.
+        scale: Histogram units per base unit.
+        first: Bucket number of `counts[0]`.
+        counts: int64, shape (n,), ascending bucket number from `first`; n may be 0.
+    """
+
+    layout: Layout
+    scale: float
+    first: int
+    counts: Ints
+
+    @property
+    def total(self) -> int:
+        """Number of values counted."""
+        return int(self.counts.sum())
+
+    @property
+    def relative_error(self) -> float:
+        """Largest error of a percentile as a share of the exact one; 0.0039 for two digits."""
+        return self.layout.relative_error
+
+    def percentile(self, percent: float) -> float:
+        """Return the value at or below which that percentage of all values lies, base unit.
+
+        Args:
+            percent: 0 to 100.
+
+        Returns:
+            Midpoint of the bucket that holds the value of rank ceil(percent/100 * n); NaN when
+            nothing was counted.
+        """
+        return self.percentiles((percent,))[0]
+
+    def percentiles(self, percents: Sequence[float]) -> tuple[float, ...]:
+        """Return several percentiles from one pass; see `percentile`."""
+        cumulative = np.cumsum(self.counts)
+        total = int(cumulative[-1]) if len(cumulative) else 0
+        if total == 0:
+            return tuple(math.nan for _ in percents)
+        # The small step down keeps 99.9 % of 1,000,000 from becoming rank 999,001 by rounding.
+        ranks = [max(1, math.ceil(percent / 100 * total - 1e-9)) for percent in percents]
+        positions = np.searchsorted(cumulative, ranks, side="left") + self.first
+        middles = self.layout.midpoints(positions.astype(np.int64)) / self.scale
+        return tuple(float(value) for value in middles)
+
+    def plus(self, other: HdrCounts) -> HdrCounts:
+        """Return the sum of two histograms of the same layout and scale."""
+        return sum_counts((self, other), layout=self.layout, scale=self.scale)
+
+    def minus(self, earlier: HdrCounts) -> HdrCounts:
+        """Return what was counted since `earlier`, a snapshot of the same histogram."""
+        negated = HdrCounts(self.layout, self.scale, earlier.first, -earlier.counts)
+        return sum_counts((self, negated), layout=self.layout, scale=self.scale)
+
+    def nonzero(self) -> tuple[Ints, Ints]:
+        """Return bucket numbers and counts of the non-empty buckets, both int64, ascending."""
+        places = np.flatnonzero(self.counts)
+        return places.astype(np.int64) + self.first, self.counts[places]
+
+
+def sum_counts(parts: Iterable[HdrCounts], *, layout: Layout, scale: float) -> HdrCounts:
+    """Return the bucket-wise sum of histograms that share a layout; empty for no parts."""
+    filled = [part for part in parts if len(part.counts)]
+    if not filled:
+        return HdrCounts(layout, scale, 0, np.zeros(0, np.int64))
+    first = min(part.first for part in filled)
+    last = max(part.first + len(part.counts) for part in filled)
+    total = np.zeros(last - first, np.int64)
+    for part in filled:
+        total[part.first - first : part.first - first + len(part.counts)] += part.counts
+    return HdrCounts(layout, scale, first, total)
+
+
+class SegmentPool:
+    """Counts of many histograms in one array, each trimmed to the octaves that it touched.
+
+    Only its owner, under the owner's lock, may call.
+
+    Attributes:
+        counts: int64, shape (capacity,): all segments, with holes where one has moved.
+        first: int64, shape (rows,): bucket number of each row's first count.
+        width: int64, shape (rows,): buckets of each row; 0 before its first value.
+        start: int64, shape (rows,): where each row's segment begins in `counts`.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.counts: Ints = np.zeros(1024, np.int64)
+        self.first: Ints = np.zeros(0, np.int64)
+        self.width: Ints = np.zeros(0, np.int64)
+        self.start: Ints = np.zeros(0, np.int64)
+        self._end = 0
+        self._holes = 0
+
+    def resize(self, rows: int) -> None:
+        """Make room for that many rows."""
+        more = rows - len(self.first)
+        if more > 0:
+            extra = np.zeros(more, np.int64)
+            self.first = np.concatenate([self.first, extra])
+            self.width = np.concatenate([self.width, extra])
+            self.start = np.concatenate([self.start, extra])
+
+    def add(self, rows: Ints, indices: Ints) -> None:
+        """Count one value per pair of row and bucket number, both int64, shape (n,)."""
+        if bool(self._outside(rows, indices).any()):
+            self._grow(rows, indices)
+        np.add.at(self.counts, self.start[rows] + (indices - self.first[rows]), 1)
+
+    def add_counts(self, row: int, first: int, counts: Ints) -> None:
+        """Add counts of consecutive buckets, beginning at bucket number `first`, to one row."""
+        last = first + len(counts) - 1
+        self._cover(row, first, last)
+        at = int(self.start[row]) + first - int(self.first[row])
+        self.counts[at : at + len(counts)] += counts
+
+    def row(self, row: int) -> tuple[int, Ints]:
+        """Return a row's first bucket number and a copy of its counts."""
+        at = int(self.start[row])
+        return int(self.first[row]), self.counts[at : at + int(self.width[row])].copy()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the arrays."""
+        return int(self.counts.nbytes + self.first.nbytes + self.width.nbytes + self.start.nbytes)
+
+    def clear(self) -> None:
+        """Set every row back to empty."""
+        rows = len(self.first)
+        self.__init__(self.layout)  # type: ignore[misc]  # the constructor is the one empty state
+        self.resize(rows)
+
+    def _outside(self, rows: Ints, indices: Ints) -> npt.NDArray[np.bool_]:
+        offset = indices - self.first[rows]
+        outside: npt.NDArray[np.bool_] = (offset < 0) | (offset >= self.width[rows])
+        return outside
+
+    def _grow(self, rows: Ints, indices: Ints) -> None:
+        outside = self._outside(rows, indices)
+        order = np.argsort(rows[outside], kind="stable")
+        touched, found = rows[outside][order], indices[outside][order]
+        starts = np.flatnonzero(np.diff(touched, prepend=-1))
+        lows = np.minimum.reduceat(found, starts)
+        highs = np.maximum.reduceat(found, starts)
+        for row, low, high in zip(
+            touched[starts].tolist(), lows.tolist(), highs.tolist(), strict=True
+        ):
+            self._cover(row, low, high)
+
+    def _cover(self, row: int, low: int, high: int) -> None:
+        """Let the row's segment reach from bucket `low` to bucket `high`, in whole octaves."""
+        first, width = int(self.first[row]), int(self.width[row])
+        if width and low >= first and high < first + width:
+            return
+        octave = self.layout.bits
+        new_first = (min(low, first) if width else low) >> octave << octave
+        top = max(high, first + width - 1) if width else high
+        new_width = (((top >> octave) + 1) << octave) - new_first
+        at = self._allocate(new_width)
+        if width:
+            old = int(self.start[row])
+            inside = at + first - new_first
+            self.counts[inside : inside + width] = self.counts[old : old + width]
+            self._holes += width
+        self.first[row], self.width[row], self.start[row] = new_first, new_width, at
+        if self._holes > 4096 and self._holes > self._end // 2:
+            self._compact()
+
+    def _allocate(self, width: int) -> int:
+        at = self._end
+        self._end += width
+        if self._end > len(self.counts):
+            larger = np.zeros(max(self._end, 2 * len(self.counts)), np.int64)
+            larger[:at] = self.counts[:at]
+            self.counts = larger
+        return at
+
+    def _compact(self) -> None:
+        rows = [self.row(row)[1] for row in range(len(self.first))]
+        self.start = np.concatenate([[0], np.cumsum(self.width)[:-1]]).astype(np.int64)
+        self._end = int(self.width.sum())
+        self._holes = 0
+        self.counts = np.concatenate([*rows, np.zeros(1024, np.int64)])
+
+
+def encode(counts: HdrCounts) -> str:
+    """Return the histogram in HdrHistogram's V2 compressed text form (`HISTFAAA…`).
+
+    Any HdrHistogram library reads it; values are in histogram units (nanoseconds, millionths).
+    """
+    payload = _encode_counts(counts)
+    body = struct.pack(
+        ">IIIIQQd", _COOKIE, len(payload), 0, counts.layout.digits, 1, HIGHEST_UNITS, 1.0
+    )
+    packed = zlib.compress(body + payload)
+    return base64.b64encode(struct.pack(">II", _COMPRESSED_COOKIE, len(packed)) + packed).decode()
+
+
+def decode(text: str, *, scale: float) -> HdrCounts:
+    """Return the histogram of a V2 compressed text form.
+
+    Raises:
+        ValueError: The text is not such a form, or has other than 2 or 3 digits.
+    """
+    try:
+        raw = base64.b64decode(text, validate=True)
+        cookie, length = struct.unpack_from(">II", raw)
+        body = zlib.decompress(raw[8 : 8 + length])
+        inner, size, _offset, digits = struct.unpack_from(">IIII", body)
+    except (ValueError, struct.error, zlib.error) as error:
+        raise ValueError(f"not an HdrHistogram V2 text: {error}. Give one that begins with HISTFAAA.") from error  # noqa: E501
+    if (cookie, inner) != (_COMPRESSED_COOKIE, _COOKIE) or digits not in LAYOUTS:
+        raise ValueError(
+            f"not an HdrHistogram V2 text with 2 or 3 digits (cookie {cookie:#x}, digits {digits})."
+        )
+    return HdrCounts(LAYOUTS[digits], scale, 0, _decode_counts(body[40 : 40 + size]))
+
+
+def _encode_counts(counts: HdrCounts) -> bytes:
+    """ZigZag LEB128 of each count from bucket 0 on; a negative number is a run of zeros."""
+    out = bytearray()
+    empty = counts.first
+    for count in counts.counts.tolist():
+        if count == 0:
+            empty += 1
+            continue
+        if empty:
+            _put_number(out, -empty)
+            empty = 0
+        _put_number(out, count)
+    return bytes(out)
+
+
+def _put_number(out: bytearray, number: int) -> None:
+    coded = (number << 1) ^ (number >> 63)
+    for _ in range(8):
+        if coded < 0x80:
+            out.append(coded)
+            return
+        out.append(coded & 0x7F | 0x80)
+        coded >>= 7
+    out.append(coded)  # The ninth byte carries eight bits.
+
+
+def _decode_counts(payload: bytes) -> Ints:
+    counts: list[int] = []
+    coded = shift = taken = 0
+    for byte in payload:
+        last = taken == 8 or byte < 0x80
+        coded |= (byte if taken == 8 else byte & 0x7F) << shift
+        shift, taken = shift + 7, taken + 1
+        if last:
+            number = (coded >> 1) ^ -(coded & 1)
+            counts.extend([0] * -number if number < 0 else [number])
+            coded = shift = taken = 0
+    return np.array(counts, np.int64)
