@@ -1,1 +1,1 @@
-"""What was promised: SLIs, objectives, budgets. Pure: no clock, thread or I/O beyond reading text."""
+"""What was promised: SLIs, objectives, budgets. Pure: no clock, no thread, no I/O."""
