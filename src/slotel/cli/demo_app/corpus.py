@@ -6,8 +6,8 @@ Nothing is downloaded and nothing is made up: the text is read from the running 
 
 from __future__ import annotations
 
-import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,11 +123,7 @@ def docstring(path: str) -> str:
     Raises:
         LookupError: It has none.
     """
-    parts = path.split(".")
-    found: object = importlib.import_module(parts[0])
-    for name in parts[1:]:
-        found = getattr(found, name)
-    text = inspect.getdoc(found)
+    text = inspect.getdoc(pkgutil.resolve_name(path))
     if not text:
         raise LookupError(f"{path} has no docstring. Do not run the demo with python -OO.")
     return text

@@ -12,10 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from importlib import util
+from importlib import import_module, util
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 from slotel.errors import SlotelError
 
@@ -51,7 +51,8 @@ class ModelServer:
         Raises:
             ModelServerError: It ended, or was not ready within that time; holds its last words.
         """
-        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        # Closed by stop(): a file, not a pipe, so that a talkative server never blocks on it.
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
@@ -143,11 +144,10 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def serve() -> None:
     """Serve the model on a free port of loopback until standard input is closed."""
-    import xllamacpp
-
     path = model_path()
     if path is None:
         raise SystemExit(f"the package {MODEL_PACKAGE} is not installed")
+    xllamacpp: Any = import_module("xllamacpp")  # a compiled module without types
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.model_alias = {MODEL}

@@ -1,0 +1,130 @@
+"""The support assistant: moderation, retrieval and generation inside one user journey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from openai import AsyncOpenAI, OpenAI
+
+from slotel._api import journey, score
+from slotel.cli.demo_app.library import Hit, Library
+from slotel.cli.demo_app.moderator import Moderator
+from slotel.cli.demo_app.questions import Question
+from slotel.cli.demo_app.tally import Tally
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+
+JOURNEY = "ask-support"
+REFUSAL = "I am happy to help when you ask politely."
+_INSTRUCTION = "You answer questions from the text you are given, in one short sentence."
+# Two passages of about 90 tokens each: what a small model on one core reads in a second.
+_PASSAGES_SHOWN = 2
+_MAX_TOKENS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the user got.
+
+    Attributes:
+        text: The answer; as far as it came when the user stopped reading.
+        flagged: Whether the question was refused as abusive.
+        correct: Whether the answer holds the fact; None when it was not judged.
+    """
+
+    text: str
+    flagged: bool = False
+    correct: bool | None = None
+
+
+@dataclass(frozen=True)
+class Assistant:
+    """The assistant's parts; immutable, any thread may ask.
+
+    Attributes:
+        library: Finds passages.
+        moderator: Flags abusive questions.
+        client: The `openai` client of the model server.
+        model: Name of the model.
+        tally: Counts the calls made.
+        options: More arguments of the completion request.
+    """
+
+    library: Library
+    moderator: Moderator
+    client: OpenAI
+    model: str
+    tally: Tally
+    options: dict[str, Any]
+
+    def using(self, client: OpenAI, **options: Any) -> Assistant:
+        """Return the same assistant with another client and more request arguments."""
+        return replace(self, client=client, options={**self.options, **options})
+
+    @journey(JOURNEY)
+    def ask(self, question: Question, *, patience_chunks: int | None = None) -> Answer:
+        """Return the answer to a question.
+
+        Args:
+            question: What is asked, and how the answer is judged.
+            patience_chunks: The user stops reading after that many pieces; None reads to the end.
+
+        Raises:
+            openai.OpenAIError: The model server failed or did not answer in time.
+        """
+        self.tally.count(JOURNEY)
+        if self.moderator.flags(question.text):
+            return Answer(REFUSAL, flagged=True)
+        request = self._request(question, self.library.find(question))
+        self.tally.count("chat")
+        pieces: list[str] = []
+        with self.client.chat.completions.create(**request) as stream:
+            for chunk in stream:
+                pieces.append(_text(chunk))
+                if len(pieces) == patience_chunks:
+                    return Answer("".join(pieces))
+        return _judged(question, "".join(pieces))
+
+    @journey(JOURNEY)
+    async def ask_async(self, question: Question, client: AsyncOpenAI) -> Answer:
+        """Return the answer to a question, leaving the event loop free while the model writes.
+
+        Raises:
+            openai.OpenAIError: The model server failed or did not answer in time.
+        """
+        self.tally.count(JOURNEY)
+        if self.moderator.flags(question.text):
+            return Answer(REFUSAL, flagged=True)
+        request = self._request(question, self.library.find(question))
+        self.tally.count("chat")
+        async with await client.chat.completions.create(**request) as stream:
+            pieces = [_text(chunk) async for chunk in stream]
+        return _judged(question, "".join(pieces))
+
+    def _request(self, question: Question, hits: list[Hit]) -> dict[str, Any]:
+        text = "\n".join(hit.text for hit in hits[:_PASSAGES_SHOWN])
+        messages: list[ChatCompletionMessageParam] = [
+            {"role": "system", "content": _INSTRUCTION},
+            {"role": "user", "content": f"{text}\n\nQuestion: {question.text}"},
+        ]
+        return {
+            "model": self.model,
+            "messages": messages,
+            "max_tokens": _MAX_TOKENS,
+            "temperature": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **self.options,
+        }
+
+
+def _judged(question: Question, text: str) -> Answer:
+    correct = question.answered_by(text)
+    score("answer_correct", float(correct))
+    return Answer(text, correct=correct)
+
+
+def _text(chunk: ChatCompletionChunk) -> str:
+    return (chunk.choices[0].delta.content or "") if chunk.choices else ""

