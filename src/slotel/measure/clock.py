@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,13 +85,16 @@ class SteadyClock:
     Any thread may read; `check()` serialises its callers with its own lock.
     """
 
-    __slots__ = ("_anchor", "_behind", "_clock", "_lock")
-
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self.renew_lock()
         self._anchor = _Anchor(clock.monotonic_ns(), clock.unix_ns(), 0)
         self._behind = False
+        _STEADY.add(self)
+
+    def renew_lock(self) -> None:
+        """Replace the lock, which another thread may have held when this process was forked."""
+        self._lock = threading.Lock()
 
     def monotonic_ns(self) -> int:
         """Return the underlying monotonic time in nanoseconds."""
@@ -119,3 +124,15 @@ class SteadyClock:
             self._anchor = _Anchor(monotonic_ns, steady_ns, drift_ns)
             known, self._behind = self._behind, jump is not None and not jump.forward
             return None if known and self._behind else jump
+
+
+_STEADY: weakref.WeakSet[SteadyClock] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for clock in list(_STEADY):
+        clock.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,7 +13,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from slotel.errors import Fault
-from slotel.slo.value import InvalidValue, shown
+from slotel.slo.value import InvalidValue, shown, suggestion
 
 MAX_BYTES = 1_000_000
 MAX_TEXT = 4_000
@@ -188,13 +187,6 @@ def empty_mapping(like: Node) -> Node:
     """Return a mapping without keys that stands where another node does."""
     place = cast(Any, like)
     return cast(Node, cast(Any, MappingNode)(f"{_TAG}map", [], place.start_mark, place.end_mark))
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return a cure that names the nearest known word, or all of them."""
-    names = sorted(known)
-    near = difflib.get_close_matches(word.lower().replace("-", "_"), names, n=1, cutoff=0.6)
-    return f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(names)}."
 
 
 class Fields:

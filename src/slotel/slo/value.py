@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 
 from slotel.errors import SLOValueError
@@ -45,6 +47,13 @@ class InvalidValue(SLOValueError):  # noqa: N818 - it is one of the values that 
 def shown(text: str) -> str:
     """Return the text quoted for a message, shortened to 40 characters."""
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return a cure that names the nearest known word, or all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word.lower().replace("-", "_"), names, n=1, cutoff=0.6)
+    return f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(names)}."
 
 
 def _checked(text: str, what: str, example: str) -> str:
