@@ -56,7 +56,7 @@ class Evaluator:
     """The state of every SLO of a document in this process. Any thread may call any method.
 
     `observe()` belongs after every drain; it costs some 20 µs an SLO. `evaluate()` reads the
-    windows, about 0.2 ms an SLO. One lock, its own, guards the windows; the ledger's is taken
+    windows, about 0.5 ms an SLO. One lock, its own, guards the windows; the ledger's is taken
     inside it and never the other way round. A forked child starts at zero, as its ledger does.
 
     Args:

@@ -111,7 +111,7 @@ class _Timed:
 
     kind: ClassVar[str]
     quantity: ClassVar[str]
-    verb: ClassVar[str]
+    phrase: ClassVar[str]
     unfinished: ClassVar[Rule] = Rule.BAD_IF_OVER
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class Latency(_Timed):
     __slots__ = ()
     kind = "latency"
     quantity = "duration"
-    verb = "end within"
+    phrase = "end within {}"
 
 
 class TimeToFirstToken(_Timed):
@@ -151,7 +151,7 @@ class TimeToFirstToken(_Timed):
     __slots__ = ()
     kind = "time_to_first_token"
     quantity = "time_to_first_token"
-    verb = "show their first token within"
+    phrase = "show their first token within {}"
 
 
 class TimePerOutputToken(_Timed):
@@ -160,7 +160,7 @@ class TimePerOutputToken(_Timed):
     __slots__ = ()
     kind = "time_per_output_token"
     quantity = "time_per_output_token"
-    verb = "take, per output token, at most"
+    phrase = "need at most {} per output token"
     unfinished = Rule.IGNORED
 
 

@@ -28,6 +28,7 @@ from slotel.slo.source import Faults, Fields, empty_mapping, entries_of, text_of
 from slotel.slo.value import (
     InvalidValue,
     format_duration,
+    format_number,
     parse_duration,
     parse_number,
     shown,
@@ -271,16 +272,17 @@ def sli_to_dict(sli: EventSLI | Throughput) -> dict[str, object]:
         body |= {"score": sli.score, "at_least": sli.at_least, "at_most": sli.at_most}
     elif isinstance(sli, Throughput):
         key = next(key for key, work in _RATES.items() if work is sli.work)
-        body |= {key: _number(sli.floor_per_second), "per": format_duration(sli.per_seconds)}
+        body |= {key: _plain(sli.floor_per_second), "per": format_duration(sli.per_seconds)}
     elif not isinstance(sli, Availability):
         body["at_most"] = format_duration(sli.at_most_seconds)
     return {sli.kind: {key: value for key, value in body.items() if value is not None}}
 
 
-def _number(value: Fraction) -> float | int | str:
-    if value.denominator == 1:
-        return int(value)
-    return float(value) if Fraction(repr(float(value))) == value else str(value)
+def _plain(value: Fraction) -> float | int | str:
+    text = format_number(value)
+    if "/" in text:
+        return text
+    return int(text) if text.isdigit() else float(text)
 
 
 def percentile_to_text(sli: SlicePercentile) -> str:
@@ -288,6 +290,6 @@ def percentile_to_text(sli: SlicePercentile) -> str:
     share, of = sli.share, sli.of
     if isinstance(of, Quality):
         if of.at_least is not None:
-            return f"p{_number((1 - share) * 100)} >= {of.at_least!r}"
-        return f"p{_number(share * 100)} <= {of.at_most!r}"
-    return f"p{_number(share * 100)} <= {format_duration(of.at_most_seconds)}"
+            return f"p{format_number((1 - share) * 100)} >= {of.at_least!r}"
+        return f"p{format_number(share * 100)} <= {of.at_most!r}"
+    return f"p{format_number(share * 100)} <= {format_duration(of.at_most_seconds)}"

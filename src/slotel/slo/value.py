@@ -149,13 +149,25 @@ def parse_ratio(text: str) -> Fraction:
 
 def format_ratio(value: Fraction) -> str:
     """Return the share as a percentage, `99.9%`, or as `1/3` where that would not be exact."""
-    digits = (value * 100).denominator
-    for factor in (2, 5):
-        while digits % factor == 0:
-            digits //= factor
-    if digits == 1 and len(text := f"{_decimal(value * 100)}%") <= 28:
+    if _finite(value) and len(text := f"{_decimal(value * 100)}%") <= 28:
         return text
     return f"{value.numerator}/{value.denominator}"
+
+
+def format_number(value: Fraction) -> str:
+    """Return the number as a decimal that `parse_number` reads back, or as a quotient."""
+    if _finite(value) and len(text := _decimal(value)) <= 28:
+        return text
+    return f"{value.numerator}/{value.denominator}"
+
+
+def _finite(value: Fraction) -> bool:
+    """Return True when the value has a finite decimal expansion."""
+    rest = value.denominator
+    for factor in (2, 5):
+        while rest % factor == 0:
+            rest //= factor
+    return rest == 1
 
 
 def parse_number(text: str) -> Fraction:

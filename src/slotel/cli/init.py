@@ -1,0 +1,65 @@
+"""`slotel init`: write a first SLO document."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from slotel.errors import SpecErrors
+from slotel.slo.preset import PRESETS, render
+
+WRONG_USE = 2
+
+
+def add(subparsers: Any) -> None:
+    """Add the command and its options to what `ArgumentParser.add_subparsers()` returned."""
+    parser = subparsers.add_parser(
+        "init",
+        help="write a first SLO document, before any traffic",
+        description="Write a commented, working SLO document to start from.",
+    )
+    parser.add_argument("--preset", required=True, choices=PRESETS, help="kind of service")
+    parser.add_argument(
+        "--output", default="slos.yaml", metavar="FILE", help="file to write (slos.yaml); - prints"
+    )
+    parser.add_argument("--service", metavar="NAME", help="name of the service")
+    parser.add_argument("--force", action="store_true", help="overwrite a file that is there")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the document; return 0, or 2 when it cannot be written or the name is unusable."""
+    text = render(args.preset, service=args.service)
+    problem = _problem(text)
+    if problem:
+        return _refuse(f"--service {args.service!r} cannot be a service's name: {problem}")
+    if args.output == "-":
+        sys.stdout.write(text)
+        return 0
+    try:
+        with Path(args.output).open("w" if args.force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return _refuse(f"{args.output} is there already. Overwrite it with --force.")
+    except OSError as error:
+        return _refuse(f"{args.output} cannot be written: {error.strerror or error}.")
+    print(f"Wrote {args.output}. Next: slotel validate {args.output}")
+    return 0
+
+
+def _problem(text: str) -> str:
+    """Return what a service name makes of the document that is no longer valid."""
+    from slotel.slo.spec import parse
+
+    try:
+        parse(text)
+    except SpecErrors as error:
+        return error.faults[0].message
+    return ""
+
+
+def _refuse(message: str) -> int:
+    print(f"slotel init: {message}", file=sys.stderr)
+    return WRONG_USE
