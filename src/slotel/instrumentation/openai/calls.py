@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.trace import SpanKind
-
 from slotel import semconv
-from slotel._operation import Operation
-from slotel._operation import begin as operation_begin
+from slotel._site import Site
 from slotel.instrumentation.openai.exchange import Exchange
-from slotel.instrumentation.openai.shapes import APIS, Api, Json, find_api, find_provider
+from slotel.instrumentation.openai.shapes import (
+    Api,
+    Json,
+    as_object,
+    find_api,
+    find_provider,
+)
 
 # Field of the request -> attribute of its span. Values of another type than the conventions' are
 # left out: clients hand over sentinels for "not given".
@@ -24,6 +26,13 @@ _ATTRIBUTES: tuple[tuple[str, str, type | tuple[type, ...]], ...] = (
     ("conversation", semconv.CONVERSATION_ID, str),
 )
 _PORTS = {"https": 443, "http": 80}
+
+SITES = {
+    "chat": Site("llm"),
+    "text_completion": Site("llm", operation="text_completion"),
+    "embeddings": Site("embedding"),
+    "moderation": Site("moderation"),
+}
 
 
 class _Switch:
@@ -46,8 +55,7 @@ def begin(client: Any, options: Any, *, streaming: bool) -> Exchange | None:
     api = find_api(options.url) if options.method.lower() == "post" else None
     if api is None or not switch.on:
         return None
-    body = options.json_data
-    return start(client, api, body if isinstance(body, Mapping) else {}, streaming=streaming)
+    return start(client, api, as_object(options.json_data), streaming=streaming)
 
 
 def start(client: Any, api: Api, body: Json, *, streaming: bool) -> Exchange:
@@ -58,38 +66,14 @@ def start(client: Any, api: Api, body: Json, *, streaming: bool) -> Exchange:
     model = body.get("model")
     attributes = _attributes(api, body)
     attributes[semconv.SERVER_ADDRESS] = host
-    attributes[semconv.SERVER_PORT] = url.port or _PORTS.get(url.scheme)
-    call = _begin(
-        api,
-        streaming=streaming,
-        provider=find_provider(host, azure=azure),
+    attributes[semconv.SERVER_PORT] = url.port or _PORTS.get(url.scheme, 0)
+    call = SITES[api.operation].begin(
         model=model if isinstance(model, str) else None,
-        attributes=attributes,
+        provider=find_provider(host, azure=azure),
+        streaming=streaming,
+        **attributes,
     )
     return Exchange(call, api, body, streaming=streaming)
-
-
-class _Site:
-    def __init__(self, operation: str) -> None:
-        self.operation = operation
-        self.provider = None
-        self.model = None
-        self.span_name = operation
-        self.span_kind = SpanKind.CLIENT
-        self.start_attributes = {semconv.OPERATION_NAME: operation}
-        self.static_labels = ()
-        self.inspect = None
-
-
-_SITES = {api.kind: _Site(api.kind) for api in APIS.values()}
-
-
-def _begin(api, *, attributes, **kw):
-    call = Operation()
-    call.site = _SITES[api.kind]
-    call.request(**kw, **attributes)
-    operation_begin(call)
-    return call
 
 
 def _attributes(api: Api, body: Json) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from functools import wraps
 from time import perf_counter
 from typing import Any, Concatenate, ParamSpec
 
@@ -18,6 +17,7 @@ from slotel.instrumentation.openai.shapes import (
     Answer,
     Api,
     Json,
+    as_object,
     error_word,
     expected_choices,
     token_counts,
@@ -36,12 +36,11 @@ def _safe(
     """Keep a fault of ours from the caller's call: count it and return."""
     place = f"openai.{method.__name__}"
 
-    @wraps(method)
-    def guarded(self: Exchange, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        if self.ended:
+    def guarded(exchange: Exchange, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        if exchange.ended:
             return
         try:
-            method(self, *args, **kwargs)
+            method(exchange, *args, **kwargs)
         except Exception as fault:  # noqa: BLE001  # whatever it is, it is ours
             _faults.report(place, fault)
 
@@ -236,6 +235,7 @@ class Exchange:
             if event.get("error"):
                 answer.failure = error_word(event["error"]) or "APIError"
                 answer.complete = True
+                self.call.http(error_code=error_word(event["error"]))
             else:
                 self.call.chunk(content=self._api.take(answer, event), at=at)
         except Exception as fault:  # noqa: BLE001  # a shape that no reader expected
@@ -252,8 +252,7 @@ class Exchange:
     def _read(self, data: Any) -> None:
         """Read a whole answer; never raises."""
         try:
-            if isinstance(data, dict):
-                self._api.read(self._answer, data)
+            self._api.read(self._answer, as_object(data))
         except Exception as fault:  # noqa: BLE001  # a shape that no reader expected
             _faults.report("openai.answer", fault)
 

@@ -74,7 +74,7 @@ def _begin(resource: Any, api: Api, kwargs: dict[str, Any]) -> Exchange | None:
     try:
         if kwargs.get("stream") or not switch.on:
             return None
-        return start(resource._client, api, kwargs, streaming=False)  # noqa: SLF001
+        return start(resource._client, api, kwargs, streaming=False)
     except Exception as fault:  # noqa: BLE001  # the call must be made whatever happens here
         _faults.report("openai.begin", fault)
         return None

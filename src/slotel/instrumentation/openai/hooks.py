@@ -14,8 +14,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from slotel import _faults
-from slotel.instrumentation.openai.exchange import Exchange
 from slotel.instrumentation.openai.calls import begin
+from slotel.instrumentation.openai.exchange import Exchange
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 

@@ -61,7 +61,7 @@ def _wrap_resource(module: str, name: str, path: str) -> list[Patch]:
     found: list[Patch] = []
     for owner, wrapper in ((name, creator(path)), (f"Async{name}", async_creator(path))):
         try:
-            cls = wrapt.resolve_path(module, owner)[2]
+            cls: Any = wrapt.resolve_path(module, owner)[2]
         except (ImportError, AttributeError):
             continue  # A client without this resource.
         found.append(_wrap(cls, "create", wrapper))

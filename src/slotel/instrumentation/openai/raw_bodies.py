@@ -60,7 +60,7 @@ class Copy:
         self._blocks: list[bytes] = []
         self._length = 0
         self._encoding: str | None = response.headers.get("content-encoding")
-        self._response_class = type(response)
+        self._response_class: Any = type(response)
 
     def feed(self, block: bytes) -> None:
         """Keep a block; beyond the limit nothing more is kept."""

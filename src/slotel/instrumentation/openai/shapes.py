@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 Json = Mapping[str, Any]
+
+
+def as_object(value: Any) -> Json:
+    """Return a JSON object as it is, and anything else as an empty one."""
+    return value if isinstance(value, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def as_objects(value: Any) -> list[Json]:
+    """Return the objects of a JSON array; none of anything else."""
+    items = cast("list[Any]", value) if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, Mapping)]
 
 
 @dataclass(slots=True)
@@ -46,13 +57,11 @@ class Answer:
 def read_completion(answer: Answer, data: Json) -> None:
     """Read a chat completion or a legacy completion."""
     _read_head(answer, data)
-    for choice in data.get("choices") or ():
+    for choice in as_objects(data.get("choices")):
         reason = choice.get("finish_reason")
-        if isinstance(reason, str):
-            answer.reasons[choice.get("index") or 0] = reason
-    answer.usage = data.get("usage") or answer.usage
-    if data.get("moderation"):
-        _read_inline_moderation(answer, data["moderation"])
+        if reason:
+            answer.reasons[choice.get("index") or 0] = str(reason)
+    _read_extras(answer, data)
     answer.complete = True
 
 
@@ -60,22 +69,20 @@ def read_response(answer: Answer, data: Json) -> None:
     """Read a response object of the Responses API, alone or inside a terminal event."""
     _read_head(answer, data)
     status = data.get("status")
-    answer.usage = data.get("usage") or answer.usage
+    _read_extras(answer, data)
     if status == "failed":
         answer.failure = error_word(data.get("error")) or "failed"
     elif status == "cancelled":
         answer.cancelled = True
     elif status in {"completed", "incomplete"}:
         answer.reasons[0] = _response_reason(data)
-    if data.get("moderation"):
-        _read_inline_moderation(answer, data["moderation"])
     answer.complete = True
 
 
 def read_embeddings(answer: Answer, data: Json) -> None:
     """Read a list of embeddings: model and usage."""
     _read_head(answer, data)
-    answer.usage = data.get("usage") or answer.usage
+    _read_extras(answer, data)
     answer.complete = True
 
 
@@ -91,31 +98,35 @@ def _read_head(answer: Answer, data: Json) -> None:
     answer.model = _text(data.get("model")) or answer.model
 
 
-def _response_reason(data: Json) -> str:
-    """Return why a response ended, in the words of the chat API where it has none itself."""
-    details = data.get("incomplete_details")
-    if data.get("status") == "incomplete":
-        reason = details.get("reason") if isinstance(details, Mapping) else None
-        return _text(reason) or "incomplete"
-    kinds = {item.get("type") for item in data.get("output") or ()}
-    return "tool_calls" if kinds & {"function_call", "custom_tool_call"} else "stop"
-
-
-def _read_inline_moderation(answer: Answer, moderation: Json) -> None:
-    """Read the results that `moderation=` adds to chat completions and responses."""
-    for side in ("input", "output"):
-        part = moderation.get(side)
-        if isinstance(part, Mapping):
+def _read_extras(answer: Answer, data: Json) -> None:
+    """Read what may stand in an answer or in any of its chunks: usage, inline moderation."""
+    usage = data.get("usage")
+    if usage:
+        answer.usage = usage
+    moderation = data.get("moderation")
+    if moderation:
+        for side in ("input", "output"):
+            part = as_object(moderation.get(side))
             _read_verdicts(answer, part.get("results") or [part])
 
 
+def _response_reason(data: Json) -> str:
+    """Return why a response ended, in the words of the chat API where it has none itself."""
+    if data.get("status") == "incomplete":
+        reason = as_object(data.get("incomplete_details")).get("reason")
+        return _text(reason) or "incomplete"
+    kinds = {item.get("type") for item in as_objects(data.get("output"))}
+    return "tool_calls" if kinds & _CALLS else "stop"
+
+
 def _read_verdicts(answer: Answer, results: Any) -> None:
-    for result in results if isinstance(results, list) else ():
-        if not isinstance(result.get("flagged"), bool):
+    for result in as_objects(results):
+        flagged = result.get("flagged")
+        if not isinstance(flagged, bool):
             continue
-        answer.flagged = bool(answer.flagged) or result["flagged"]
-        for name, score in (result.get("category_scores") or {}).items():
-            if isinstance(score, int | float):
+        answer.flagged = flagged or bool(answer.flagged)
+        for name, score in as_object(result.get("category_scores")).items():
+            if isinstance(score, (int, float)):
                 answer.categories[name] = max(score, answer.categories.get(name, 0.0))
 
 
@@ -164,20 +175,21 @@ def take_response_event(answer: Answer, event: Json) -> bool:
     if kind.endswith(".delta"):
         return bool(event.get("delta"))
     if kind in _TERMINAL_EVENTS:
-        read_response(answer, event.get("response") or {})
+        read_response(answer, as_object(event.get("response")))
         if kind == "response.failed":
             answer.failure = answer.failure or "failed"
     elif kind == "error":
         answer.failure = error_word(event) or "error"
         answer.complete = True
     elif kind == "response.created":
-        _read_head(answer, event.get("response") or {})
+        _read_head(answer, as_object(event.get("response")))
     elif kind == "response.output_item.added":
-        return (event.get("item") or {}).get("type") in {"function_call", "custom_tool_call"}
+        return as_object(event.get("item")).get("type") in _CALLS
     return kind == "response.image_generation_call.partial_image"
 
 
 _TERMINAL_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_CALLS = frozenset({"function_call", "custom_tool_call"})
 _OTHER_CONTENT = (
     "tool_calls",
     "function_call",
@@ -196,11 +208,7 @@ def _other_content(delta: Json) -> bool:
 def _read_tail(answer: Answer, chunk: Json) -> None:
     if answer.id is None:
         _read_head(answer, chunk)
-    usage = chunk.get("usage")
-    if usage:
-        answer.usage = usage
-    if "moderation" in chunk and chunk["moderation"]:
-        _read_inline_moderation(answer, chunk["moderation"])
+    _read_extras(answer, chunk)
 
 
 # --- words shared by all ----------------------------------------------------------------------
@@ -211,14 +219,14 @@ class Api:
     """One endpoint that is measured.
 
     Attributes:
-        kind: Operation name of the conventions, or `moderation`, for which they have none.
+        operation: Operation name of the conventions, or `moderation`, for which they have none.
         api_type: Value of `openai.api.type`; None where the conventions have none.
         read: Reads a whole answer.
         take: Reads one streamed event; returns whether it carries content.
         has_usage: Whether its answers are expected to tell what they used.
     """
 
-    kind: str
+    operation: str
     api_type: str | None
     read: Callable[[Answer, Json], None]
     take: Callable[[Answer, Json], bool]
@@ -266,9 +274,10 @@ def find_provider(host: str, *, azure: bool) -> str:
 def expected_choices(body: Json) -> int:
     """Return how many choices a request asks for: `n` for each prompt, at least 1."""
     count = body.get("n")
-    prompts = body.get("prompt")
-    several = isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list)
-    times = len(prompts) if several else 1
+    prompts: Any = body.get("prompt")
+    times = 1
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+        times = len(prompts)  # pyright: ignore[reportUnknownArgumentType]
     return max(1, (count if isinstance(count, int) else 1) * times)
 
 
@@ -278,17 +287,15 @@ def token_counts(usage: Json) -> dict[str, int]:
     Both forms are read: `prompt_tokens` with `completion_tokens`, and the Responses API's
     `input_tokens` with `output_tokens`. Input includes cached tokens, output includes reasoning.
     """
-    into = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
-    out = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
-    found = {
+    into = as_object(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
+    out = as_object(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
+    found: dict[str, Any] = {
         "input_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
         "output_tokens": usage.get("completion_tokens", usage.get("output_tokens")),
         "cached_tokens": into.get("cached_tokens"),
         "reasoning_tokens": out.get("reasoning_tokens"),
     }
-    return {
-        name: count for name, count in found.items() if isinstance(count, int) and count >= 0
-    }
+    return {name: count for name, count in found.items() if isinstance(count, int) and count >= 0}
 
 
 def error_word(error: Any) -> str | None:
@@ -296,10 +303,8 @@ def error_word(error: Any) -> str | None:
 
     A sentence is never returned: what goes into `error.type` must be of low cardinality.
     """
-    if not isinstance(error, Mapping):
-        return None
     for name in ("code", "type"):
-        word = error.get(name)
+        word = as_object(error).get(name)
         if isinstance(word, str) and is_word(word) and word != "error":
             return word
     return None
