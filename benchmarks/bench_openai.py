@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from itertools import repeat
 
@@ -26,7 +27,6 @@ import peers
 import slotel
 from harness import Contestant, Race, Report, report
 from slotel._operation import recorder
-from slotel.instrumentation import openai as slotel_openai
 
 CHUNKS = 100
 MODEL = "gpt-4o-mini"
@@ -103,25 +103,62 @@ def stream(number: int) -> None:
 # --- one instrumentation at a time ------------------------------------------------------------
 
 
+MISSING = object()
+Attribute = tuple[type, str, object, object]
+
+
+def attributes_of_client() -> dict[tuple[type, str], object]:
+    """Return every attribute of every class of the client."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("openai")]
+    classes = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__.startswith("openai")
+    }
+    return {(one, name): value for one in classes for name, value in list(vars(one).items())}
+
+
+class Instrumentation:
+    """What an instrumentation changes in the client's classes, put on and taken off at will.
+
+    The peers' own way to take it off leaves wrappers behind, which would add up over the rounds.
+    """
+
+    current: Instrumentation | None = None
+
+    def __init__(self, install: Callable[[], object]) -> None:
+        before = attributes_of_client()
+        known = {one for one, _ in before}
+        install()
+        self._changes: list[Attribute] = [
+            (one, name, before.get((one, name), MISSING), value)
+            for (one, name), value in attributes_of_client().items()
+            if one in known and before.get((one, name), MISSING) is not value
+        ]
+        assert self._changes
+        self._off()
+
+    def on(self) -> None:
+        """Put it on, in place of the one that was."""
+        nothing()
+        Instrumentation.current = self
+        for one, name, _, patched in self._changes:
+            setattr(one, name, patched)
+
+    def _off(self) -> None:
+        for one, name, original, _ in self._changes:
+            if original is MISSING:
+                delattr(one, name)
+            else:
+                setattr(one, name, original)
+
+
 def nothing() -> None:
-    """Leave the client as it is."""
-
-
-class Switch:
-    """Instruments the client for the next turn, and takes off what the last one had."""
-
-    def __init__(self) -> None:
-        self._undo: Callable[[], None] = nothing
-
-    def to(self, on: Callable[[], object], off: Callable[[], object]) -> Callable[[], None]:
-        """Return what prepares a turn."""
-
-        def prepare() -> None:
-            self._undo()
-            on()
-            self._undo = lambda: (off(), None)[1]
-
-        return prepare
+    """Leave the client as it is without instrumentation."""
+    if Instrumentation.current is not None:
+        Instrumentation.current._off()
+        Instrumentation.current = None
 
 
 def counted_by_slotel() -> int:
@@ -130,38 +167,27 @@ def counted_by_slotel() -> int:
     return int(recorder.ledger().counts("duration").sum())
 
 
-def contestants(work: Callable[[int], None], spans: peers.CountingProcessor) -> list[Contestant]:
-    """Return the client under each instrumentation."""
-    switch = Switch()
-    inference, llmetry = OpenInference(), OpenLLMetry()
+def instrumentations() -> dict[str, Instrumentation]:
+    """Return Slotel's and the peers'."""
     meters = MeterProvider()
+    return {
+        OURS: Instrumentation(lambda: slotel.instrument("openai")),
+        "OpenInference": Instrumentation(OpenInference().instrument),
+        "OpenLLMetry": Instrumentation(lambda: OpenLLMetry().instrument(meter_provider=meters)),
+    }
 
-    def ended() -> int:
-        return spans.ended
 
-    return [
-        Contestant(RAW, work, None, prepare=switch.to(nothing, nothing)),
-        Contestant(
-            OURS,
-            work,
-            counted_by_slotel,
-            prepare=switch.to(lambda: slotel.instrument("openai"), slotel_openai.remove),
-        ),
-        Contestant(
-            "OpenInference",
-            work,
-            ended,
-            prepare=switch.to(inference.instrument, inference.uninstrument),
-        ),
-        Contestant(
-            "OpenLLMetry",
-            work,
-            ended,
-            prepare=switch.to(
-                lambda: llmetry.instrument(meter_provider=meters), llmetry.uninstrument
-            ),
-        ),
-    ]
+def contestants(
+    work: Callable[[int], None], made: dict[str, Instrumentation], spans: peers.CountingProcessor
+) -> list[Contestant]:
+    """Return the client without and with each instrumentation."""
+    plain = Contestant(RAW, work, prepare=nothing)
+
+    def recorded(name: str) -> Callable[[], int]:
+        return counted_by_slotel if name == OURS else lambda: spans.ended
+
+    others = [Contestant(name, work, recorded(name), prepare=one.on) for name, one in made.items()]
+    return [plain, *others]
 
 
 def span_of_ten(spans: peers.CountingProcessor) -> Contestant:
@@ -187,10 +213,14 @@ def main() -> None:
     provider, spans = peers.tracing()
     trace.set_tracer_provider(provider)
     unit = span_of_ten(spans)
-    calls = bench.race("chat.completions.create", [unit, *contestants(call, spans)], base=RAW)
+    call(1)  # The client imports its resources late; the instrumentations patch them all.
+    made = instrumentations()
+    calls = bench.race("chat.completions.create", [unit, *contestants(call, made, spans)], base=RAW)
     bench.gate("a call's instrumentation", units(calls), 5.0, unit="SDK spans")
     streams = bench.race(
-        f"the same, a stream of {CHUNKS} chunks", [unit, *contestants(stream, spans)], base=RAW
+        f"the same, a stream of {CHUNKS} chunks",
+        [unit, *contestants(stream, made, spans)],
+        base=RAW,
     )
     per_chunk = units(streams) / CHUNKS
     bench.gate("a chunk's instrumentation", per_chunk, 0.35, unit="SDK spans")
