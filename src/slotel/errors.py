@@ -70,3 +70,7 @@ class SpecErrors(ConfigurationError):
         count = len(self.faults)
         head = f"{count} fault{'s' if count != 1 else ''} in the SLO document:"
         super().__init__("\n".join([head, *(f"  {fault}" for fault in self.faults)]))
+
+
+class RejectedError(SlotelError, RuntimeError):
+    """A call was refused by our own policy before it was tried; its outcome is REJECTED."""

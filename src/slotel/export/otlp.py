@@ -13,7 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from slotel._version import __version__
 from slotel.export.pipeline import Exporter, Pipeline
 from slotel.export.producer import Producer
-from slotel.export.resource import instance_id, with_identity
+from slotel.export.resource import ProcessResource
 from slotel.export.settings import OtlpSettings, Protocol
 from slotel.semconv import SCHEMA_URL, SCOPE
 
@@ -29,7 +29,7 @@ class OtlpWay:
 
     Args:
         make_producer: Makes the producer, one for each process.
-        resource: Returns the resource of the current process.
+        resource: The resource of the current process.
         settings: Where to send and how.
         connect: Makes the exporter; the SDK's own for the settings' protocol when None.
     """
@@ -40,7 +40,7 @@ class OtlpWay:
         self,
         make_producer: Callable[[], Producer],
         *,
-        resource: Callable[[], Resource],
+        resource: ProcessResource,
         settings: OtlpSettings,
         connect: Callable[[], Exporter] | None = None,
     ) -> None:
@@ -48,7 +48,6 @@ class OtlpWay:
         self._resource = resource
         self._settings = settings
         self._connect = connect
-        self._instances: frozenset[str] = frozenset()
         self._process = os.getpid()
         self._pipeline: Pipeline | None = None
 
@@ -111,11 +110,9 @@ class OtlpWay:
 
     def _make_pipeline(self) -> Pipeline:
         producer = self._make_producer()
-        resource = with_identity(self._resource(), taken=self._instances)
-        self._instances |= {instance_id(resource)}
 
         def collect() -> MetricsData | None:
-            return batch(producer, resource=resource, settings=self._settings)
+            return batch(producer, resource=self._resource(), settings=self._settings)
 
         return Pipeline(
             collect=collect,

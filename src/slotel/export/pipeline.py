@@ -119,7 +119,7 @@ class Pipeline:
             return False
         if self._turn.wait_for(lambda: self._answered >= mine, timeout_seconds):
             return self._succeeded
-        self._report(self._filter.reason or f"no answer within {timeout_seconds:.1f} s")
+        self._report(self._filter.reason or f"no answer within {timeout_seconds:.2g} s")
         return False
 
     def _run(self) -> None:

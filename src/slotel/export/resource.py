@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+
 from opentelemetry import trace
 from opentelemetry.sdk.resources import (
     SERVICE_INSTANCE_ID,
@@ -31,24 +34,31 @@ def process_resource(
     name = str(resource.attributes.get(SERVICE_NAME) or UNKNOWN_SERVICE)
     if service and name.startswith(UNKNOWN_SERVICE):
         resource = resource.merge(Resource({SERVICE_NAME: service}))
-    return with_identity(resource)
+    return resource
 
 
-def with_identity(resource: Resource, *, taken: frozenset[str] = frozenset()) -> Resource:
-    """Return the resource with a `service.instance.id` that no other process uses.
+class ProcessResource:
+    """The resource of the current process, read at the first call and again in a forked child.
+
+    One writer a stream: a child that kept its parent's `service.instance.id` would mix its counters
+    with the parent's. So a child takes the id that the SDK gives to it, and to its spans, also
+    where the user had chosen one for the parent. Any thread may call.
 
     Args:
-        resource: What to start from; its own id stays when nobody else has it.
-        taken: Ids of the processes that this one was forked from. One writer a stream: a child
-            that kept its parent's id would mix its counters with the parent's.
+        read: Returns a resource; `process_resource` without a service when None.
     """
-    own = resource.attributes.get(SERVICE_INSTANCE_ID)
-    if own and str(own) not in taken:
-        return resource
-    # The SDK's own, so that the spans of a forked child carry the same id; new for each process.
-    return resource.merge(ServiceInstanceIdResourceDetector().detect())
 
+    def __init__(self, read: Callable[[], Resource] | None = None) -> None:
+        self._read = read if read is not None else process_resource
+        self._born = os.getpid()
+        self._known: tuple[int, Resource] | None = None
 
-def instance_id(resource: Resource) -> str:
-    """Return the `service.instance.id` of a resource; empty when it has none."""
-    return str(resource.attributes.get(SERVICE_INSTANCE_ID) or "")
+    def __call__(self) -> Resource:
+        """Return the resource, the same one for the life of the process."""
+        process = os.getpid()
+        if self._known is None or self._known[0] != process:
+            resource = self._read()
+            if process != self._born or not resource.attributes.get(SERVICE_INSTANCE_ID):
+                resource = resource.merge(ServiceInstanceIdResourceDetector().detect())
+            self._known = (process, resource)
+        return self._known[1]

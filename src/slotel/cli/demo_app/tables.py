@@ -22,6 +22,7 @@ class OperationRow:
         calls: How many calls were measured.
         errors: How many of them failed.
         cancelled: How many of them were cancelled.
+        rejected: How many of them the application refused by its own policy.
         duration_seconds: p50, p95 and p99; None without a call.
         first_token_seconds: p50, p95 and p99 of the time to first token; None when not streamed.
         tokens_per_second: Median over the calls; None when no tokens were counted.
@@ -31,6 +32,7 @@ class OperationRow:
     calls: int
     errors: int
     cancelled: int
+    rejected: int
     duration_seconds: Three | None
     first_token_seconds: Three | None
     tokens_per_second: float | None
@@ -61,7 +63,7 @@ class SLORow:
 
 def operations_table(rows: Sequence[OperationRow]) -> Table:
     """Return the table of operations: counts, durations, first tokens and token rates."""
-    counts = ("\ncalls", "\nerr.", "\ncanc.")
+    counts = ("\ncalls", "\nerr.", "\ncanc.", "\nrej.")
     times = ("duration\np50", "\np95", "\np99", "first\np50", "token\np95", "\np99")
     table = _table("Operations", "\noperation", (*counts, *times, "\ntok/s"))
     for row in rows:
@@ -70,6 +72,7 @@ def operations_table(rows: Sequence[OperationRow]) -> Table:
             str(row.calls),
             _count(row.errors, "red"),
             _count(row.cancelled, "yellow"),
+            _count(row.rejected, "yellow"),
             *_three(row.duration_seconds),
             *_three(row.first_token_seconds),
             NOTHING if row.tokens_per_second is None else f"{row.tokens_per_second:.0f}",

@@ -1,0 +1,297 @@
+"""What is known of one call beyond its duration, and the measurements that follow from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import sub
+from typing import Any
+
+from slotel import semconv
+from slotel._faults import refuse
+from slotel.measure.measurement import CATEGORY, SCORE, Outcome
+
+FOLD_AT = 1024
+"""Chunk gaps kept by a live stream before they are handed to the recorder; 32 bytes each."""
+MAX_NAME = 100
+MAX_CATEGORIES = 40
+MAX_TEXT = 1024
+
+
+@dataclass(slots=True)
+class Figures:
+    """Figures of one call; times are `perf_counter` seconds. Belongs to its operation.
+
+    Attributes:
+        usage: Tokens by quantity name (`input_tokens`, `output_tokens`, ...).
+        gaps: Times between chunks that have not been handed on yet, seconds.
+        attributes: Span attributes that were set during the call.
+        labels: User-chosen attributes, as text, that may be dimensions of the series.
+    """
+
+    provider: str | None = None
+    model: str | None = None
+    streaming: bool = False
+    first_chunk_at: float | None = None
+    first_token_at: float | None = None
+    last_chunk_at: float | None = None
+    chunks: int = 0
+    max_gap: float = 0.0
+    gaps: list[float] = field(default_factory=list[float])
+    usage: dict[str, int] = field(default_factory=dict[str, int])
+    usage_source: str | None = None
+    response_id: str | None = None
+    response_model: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    status_code: int | None = None
+    request_id: str | None = None
+    retries: int | None = None
+    error_code: str | None = None
+    documents: int | None = None
+    document_scores: tuple[float, ...] = ()
+    flagged: bool | None = None
+    categories: dict[str, float] = field(default_factory=dict[str, float])
+    scores: dict[str, float] = field(default_factory=dict[str, float])
+    attributes: dict[str, Any] = field(default_factory=dict[str, Any])
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+
+    def mark_chunk(self, at: float, *, content: bool) -> None:
+        """Note a chunk that arrived at that time; `content` tells text from structure."""
+        last = self.last_chunk_at
+        if last is None:
+            self.first_chunk_at = self.first_chunk_at or at
+        else:
+            gap = at - last
+            self.gaps.append(gap)
+            if gap > self.max_gap:
+                self.max_gap = gap
+        self.last_chunk_at = at
+        self.chunks += 1
+        if content and self.first_token_at is None:
+            self.first_token_at = at
+
+    def mark_chunks(self, times: list[float]) -> None:
+        """Note many chunks at once, by their ascending arrival times."""
+        if not times:
+            return
+        last = self.last_chunk_at
+        if last is None:
+            self.first_chunk_at = times[0]
+            gaps = list(map(sub, times[1:], times))
+        else:
+            gaps = list(map(sub, times, [last, *times[:-1]]))
+        if gaps:
+            self.max_gap = max(self.max_gap, max(gaps))
+            self.gaps.extend(gaps)
+        self.last_chunk_at = times[-1]
+        self.chunks += len(times)
+
+    def absorb(self, inner: Figures) -> None:
+        """Fill what is unset here from a nested call of the same operation; tokens add up."""
+        for name in _FILLED:
+            if getattr(self, name) in _UNSET:
+                setattr(self, name, getattr(inner, name))
+        self.streaming = self.streaming or inner.streaming
+        self.chunks = self.chunks or inner.chunks
+        self.max_gap = max(self.max_gap, inner.max_gap)
+        for name, tokens in inner.usage.items():
+            self.usage[name] = self.usage.get(name, 0) + tokens
+        if inner.retries is not None:
+            self.retries = (self.retries or 0) + inner.retries
+        self.categories = {**inner.categories, **self.categories}
+
+    def measurements(
+        self, outcome: Outcome, *, started: float, elapsed: float
+    ) -> Iterator[tuple[str, float]]:
+        """Yield quantity and value (base unit) of everything but the duration."""
+        yield from self._times(outcome, started=started, elapsed=elapsed)
+        for name, tokens in self.usage.items():
+            yield name, float(tokens)
+        if self.retries is not None:
+            yield "retries", float(self.retries)
+        if self.documents is not None:
+            yield "documents", float(self.documents)
+            yield "empty", float(self.documents == 0)
+        if self.document_scores:
+            top, low = max(self.document_scores), min(self.document_scores)
+            yield "top_score", top
+            yield "score_spread", top - low
+        if self.flagged is not None:
+            yield "flagged", float(self.flagged)
+        for name, value in self.categories.items():
+            yield CATEGORY + name, value
+        for name, value in self.scores.items():
+            yield SCORE + name, value
+
+    def _times(
+        self, outcome: Outcome, *, started: float, elapsed: float
+    ) -> Iterator[tuple[str, float]]:
+        if self.first_chunk_at is not None:
+            yield "time_to_first_chunk", max(0.0, self.first_chunk_at - started)
+        first_token = self.first_token(started)
+        if first_token is not None:
+            yield "time_to_first_token", first_token
+        elif self.streaming and outcome is not Outcome.SUCCESS:
+            yield "time_to_first_token", elapsed  # A lower bound: it had not come by then.
+        if self.chunks > 1:
+            yield "max_gap", self.max_gap
+        per_token = self.per_token(started, elapsed)
+        if per_token is not None:
+            yield "time_per_output_token", per_token
+        rate = self.tokens_per_second(elapsed)
+        if rate is not None:
+            yield "tokens_per_second", rate
+
+    def first_token(self, started: float) -> float | None:
+        """Return the time to the first content, seconds; None when it did not come."""
+        return None if self.first_token_at is None else max(0.0, self.first_token_at - started)
+
+    def per_token(self, started: float, elapsed: float) -> float | None:
+        """Return seconds per output token after the first; None when tokens are not known.
+
+        Source:
+            OpenTelemetry GenAI metrics, `gen_ai.server.time_per_output_token`: the time after the
+            first token by the number of tokens after the first. The end is the last chunk's
+            arrival, so a reader that dawdles afterwards does not count.
+        """
+        tokens = self.usage.get("output_tokens", 0)
+        if self.first_token_at is None or tokens < 2:
+            return None
+        last = self.last_chunk_at if self.last_chunk_at is not None else started + elapsed
+        return max(0.0, last - self.first_token_at) / (tokens - 1)
+
+    def tokens_per_second(self, elapsed: float) -> float | None:
+        """Return output tokens by the whole duration; None when either is not known."""
+        tokens = self.usage.get("output_tokens", 0)
+        return tokens / elapsed if tokens > 0 and elapsed > 0.0 else None
+
+    def span_attributes(self, *, started: float, elapsed: float) -> dict[str, Any]:
+        """Return the attributes that the span of this call ends with."""
+        found: dict[str, Any] = {
+            name: value
+            for name, value in (
+                (semconv.RESPONSE_ID, self.response_id),
+                (semconv.RESPONSE_MODEL, self.response_model),
+                (semconv.FINISH_REASONS, self.finish_reasons or None),
+                (semconv.HTTP_STATUS_CODE, self.status_code),
+                (semconv.HTTP_RESEND_COUNT, self.retries or None),
+                (semconv.REQUEST_ID, self.request_id),
+                (semconv.PROVIDER_ERROR_CODE, self.error_code),
+                (semconv.USAGE_SOURCE, self.usage_source),
+                (semconv.TIME_TO_FIRST_TOKEN, self.first_token(started)),
+                (semconv.TIME_PER_OUTPUT_TOKEN, self.per_token(started, elapsed)),
+                (semconv.TOKENS_PER_SECOND, self.tokens_per_second(elapsed)),
+                (semconv.DOCUMENTS, self.documents),
+                (semconv.FLAGGED, self.flagged),
+            )
+            if value is not None
+        }
+        for name, attribute in _USAGE_ATTRIBUTES.items():
+            if name in self.usage:
+                found[attribute] = self.usage[name]
+        self._stream_attributes(found, started)
+        self._score_attributes(found)
+        found.update(self.attributes)
+        return found
+
+    def _stream_attributes(self, found: dict[str, Any], started: float) -> None:
+        if self.streaming:
+            found[semconv.REQUEST_STREAM] = True
+        if self.first_chunk_at is not None:
+            found[semconv.TIME_TO_FIRST_CHUNK] = max(0.0, self.first_chunk_at - started)
+        if self.chunks:
+            found[semconv.CHUNKS] = self.chunks
+        if self.chunks > 1:
+            found[semconv.MAX_GAP] = self.max_gap
+
+    def _score_attributes(self, found: dict[str, Any]) -> None:
+        if self.document_scores:
+            top = max(self.document_scores)
+            found[semconv.TOP_SCORE] = top
+            found[semconv.SCORE_SPREAD] = top - min(self.document_scores)
+        for name, value in self.categories.items():
+            found[f"{semconv.CATEGORIES}.{name}"] = value
+        for name, value in self.scores.items():
+            found[f"{semconv.SCORE_PREFIX}.{name}"] = value
+
+
+_FILLED = (
+    "provider", "model", "first_chunk_at", "first_token_at", "last_chunk_at", "usage_source",
+    "response_id", "response_model", "finish_reasons", "status_code", "request_id", "error_code",
+    "documents", "document_scores", "flagged",
+)  # fmt: skip
+_UNSET: tuple[Any, ...] = (None, ())
+_USAGE_ATTRIBUTES = {
+    "input_tokens": semconv.INPUT_TOKENS,
+    "output_tokens": semconv.OUTPUT_TOKENS,
+    "cached_tokens": semconv.CACHED_TOKENS,
+    "reasoning_tokens": semconv.REASONING_TOKENS,
+}
+
+
+def finite(value: Any) -> float | None:
+    """Return a number or boolean as a finite float, None for anything else."""
+    if isinstance(value, (str, bytes)):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def tokens(value: Any, *, what: str) -> int | None:
+    """Return a token count, or refuse it and return None."""
+    number = finite(value)
+    if number is None or number < 0:
+        refuse("usage", f"{what}={value!r} is not a number of tokens >= 0.")
+        return None
+    return int(number)
+
+
+def score_name(name: Any) -> str | None:
+    """Return a usable name of a score or category, or refuse it and return None."""
+    if isinstance(name, str) and 0 < len(name) <= MAX_NAME:
+        return name
+    refuse("score.name", f"a score's name must be text of 1 to {MAX_NAME} characters, got {_cut(name)}.")
+    return None
+
+
+def attribute_value(name: Any, value: Any) -> bool:
+    """Return True when a span attribute is usable; refuse it otherwise."""
+    if not isinstance(name, str) or not name:
+        refuse("attribute", f"an attribute's name must be text, got {_cut(name)}.")
+        return False
+    if isinstance(value, str):
+        if len(value) <= MAX_TEXT:
+            return True
+        refuse("attribute", f"attribute {name!r} has {len(value)} characters, at most {MAX_TEXT} are kept.")
+        return False
+    if isinstance(value, (bool, int, float)):
+        return True
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        kinds: set[type] = {type(item) for item in value}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
+            return True
+    refuse(
+        "attribute",
+        f"attribute {_cut(name)} must be text, a number, a boolean or a list of one of these, "
+        f"got {type(value).__name__}.",
+    )
+    return False
+
+
+def label(value: Any) -> str:
+    """Return an attribute as the text of a dimension."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def usable_attributes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the usable ones of several attributes; the others are refused."""
+    return {name: value for name, value in given.items() if attribute_value(name, value)}
+
+
+def _cut(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,634 @@
+"""The live record of a call: from its start to exactly one finish.
+
+Entering publishes the record by one context variable; leaving marks it closed, and whoever reads
+the variable skips closed records. Nothing has to be reset, so a call may end in another context,
+thread or task than it began in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind
+
+from slotel import _figures, _shapes, _spans, semconv
+from slotel._faults import refuse, report
+from slotel._figures import FOLD_AT, MAX_CATEGORIES, Figures
+from slotel.errors import RejectedError
+from slotel.measure.measurement import Attributes, Outcome, Role, SeriesKey
+from slotel.measure.series import MAX_LABEL_LENGTH, Exemplar, Recorder, Series
+
+clock = time.perf_counter
+recorder = Recorder()
+"""The one recorder of the process."""
+
+
+@dataclass(slots=True)
+class _Settings:
+    """What `configure()` decides for all operations of the process; replaced field by field."""
+
+    dimensions: frozenset[str] = frozenset()
+    arrivals: frozenset[str | None] = frozenset()
+    violations: Callable[[SeriesKey, Mapping[str, float]], tuple[str, ...]] | None = None
+    ensure_running: Callable[[], None] | None = None
+    born: float = 0.0
+
+
+
+settings = _Settings()
+
+
+class Link:
+    """A node of the chain that the context variable points to; `closed` ones are skipped."""
+
+    parent: Link | None = None
+    closed = False
+    labels: dict[str, Any] | None = None
+
+
+class Ambient(Link):
+    """Attributes for every operation inside."""
+
+    def __init__(self, parent: Link | None, labels: dict[str, Any]) -> None:
+        self.parent = parent
+        inherited = parent.labels if parent is not None else None
+        self.labels = {**inherited, **labels} if inherited else labels
+
+
+current: ContextVar[Link | None] = ContextVar("slotel_current", default=None)
+
+
+def live(link: Link | None) -> Link | None:
+    """Return the nearest link that is still open, from this one outward."""
+    while link is not None and link.closed:
+        link = link.parent
+    return link
+
+
+def live_operation() -> Operation | None:
+    """Return the innermost open operation of the current context, None outside of any."""
+    link = live(current.get())
+    while link is not None and not isinstance(link, Operation):
+        link = live(link.parent)
+    return link
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The identity of a call, small and picklable: the target of a late score.
+
+    Attributes:
+        trace_id: 0 when the call had no recorded span; `span_id` likewise.
+        key: Series key of the call as far as it was known.
+    """
+
+    operation: str
+    provider: str | None
+    model: str | None
+    attributes: Attributes
+    trace_id: int = 0
+    span_id: int = 0
+    response_id: str | None = None
+
+
+def outcome_of(error: BaseException) -> tuple[Outcome, str]:
+    """Return how a call that raised this ended, and the reason as the conventions write it."""
+    kind = type(error)
+    module, name = kind.__module__, kind.__qualname__
+    reason = name if module == "builtins" else f"{module}.{name}"
+    if isinstance(error, RejectedError):
+        return Outcome.REJECTED, reason
+    if not isinstance(error, Exception) or (
+        name == "CancelledError" and module.startswith("concurrent.futures")
+    ):
+        return Outcome.CANCELLED, name
+    return Outcome.ERROR, reason
+
+
+class Site(Protocol):
+    """What an operation needs to know of the place that made it."""
+
+    operation: str
+    provider: str | None
+    model: str | None
+    span_name: str
+    span_kind: SpanKind
+    start_attributes: dict[str, Any]
+    static_labels: Attributes
+    inspect: Callable[[Operation, Any], None] | None
+    shapeless: frozenset[type]
+
+    def ready(self) -> None:
+        """Called once after the first call; from then on plain calls take the short way."""
+        ...
+
+
+class Operation(Link):
+    """One call while it is measured.
+
+    Any thread may call any method; after the finish they have no effect. Values that cannot be
+    used are refused, counted and logged once, and never raise into the caller.
+
+    Attributes:
+        started: `perf_counter` seconds when the call began.
+        role: Inner when an operation of the same name was open around it.
+    """
+
+    site: Site
+    started = 0.0
+    role = Role.OUTER
+    outer: Operation | None = None
+    plain = True
+    span: Span | None = None
+    figures: Figures | None = None
+    held = False
+    arrive: Callable[[Operation], None] | None = None
+    inners: set[int] | None = None
+    _identity: tuple[int, int] | None = None
+    span_context: Context | None = None
+    context_token: Token[Context] | None = None
+
+    # -- what the caller tells ----------------------------------------------------------------
+
+    def request(
+        self,
+        *,
+        model: str | None = None,
+        provider: str | None = None,
+        streaming: bool | None = None,
+        **attributes: Any,
+    ) -> None:
+        """Say what is asked of whom: model, provider, whether chunks are streamed."""
+        figures = self.note()
+        if model is not None:
+            figures.model = str(model)
+        if provider is not None:
+            figures.provider = str(provider)
+        if streaming is not None:
+            figures.streaming = bool(streaming)
+        figures.attributes.update(_figures.usable_attributes(attributes))
+
+    def first_chunk(self, at: float | None = None) -> None:
+        """Say that the first chunk, even one without content, has come (`perf_counter` seconds)."""
+        figures = self.note()
+        figures.streaming = True
+        if figures.first_chunk_at is None:
+            figures.first_chunk_at = clock() if at is None else at
+
+    def first_token(self, at: float | None = None) -> None:
+        """Say that the first content has come, now or at that `perf_counter` time."""
+        now = clock() if at is None else at
+        figures = self.note()
+        figures.streaming = True
+        if figures.first_token_at is None:
+            figures.first_token_at = now
+        if figures.first_chunk_at is None:
+            figures.first_chunk_at = now
+
+    def chunk(
+        self, text: Any = None, *, tokens: int | None = None, at: float | None = None,
+        content: bool | None = None,
+    ) -> None:  # fmt: skip
+        """Count a chunk of a stream.
+
+        Args:
+            text: The chunk; only whether it is empty matters, it is not kept.
+            tokens: Output tokens that it carries, when the caller knows.
+            at: When it came, `perf_counter` seconds; now when None.
+            content: Whether it carries content; by default what is not empty does.
+        """
+        figures = self.note()
+        figures.streaming = True
+        has_content = (text is None or bool(text)) if content is None else content
+        figures.mark_chunk(clock() if at is None else at, content=has_content)
+        if tokens is not None:
+            self.usage(output_tokens=figures.usage.get("output_tokens", 0) + tokens, source="counted")
+        if len(figures.gaps) >= FOLD_AT:
+            self.fold_gaps()
+
+    def usage(
+        self,
+        *,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        cached_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+        source: str = "provider",
+    ) -> None:
+        """Say how many tokens were used, and who counted: provider, counted, estimated, missing."""
+        figures = self.note()
+        given = {
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            "cached_tokens": cached_tokens,
+            "reasoning_tokens": reasoning_tokens,
+        }
+        for name, value in given.items():
+            count = None if value is None else _figures.tokens(value, what=name)
+            if count is not None:
+                figures.usage[name] = count
+        figures.usage_source = source
+
+    def response(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002  # the conventions' and every client's word
+        model: str | None = None,
+        finish_reasons: Sequence[str] | None = None,
+    ) -> None:
+        """Say what came back: response id, the model that answered, why it stopped."""
+        figures = self.note()
+        figures.response_id = id if id is not None else figures.response_id
+        figures.response_model = model if model is not None else figures.response_model
+        if finish_reasons:
+            figures.finish_reasons = tuple(str(reason) for reason in finish_reasons)
+
+    def http(
+        self,
+        *,
+        status_code: int | None = None,
+        request_id: str | None = None,
+        retries: int | None = None,
+        error_code: str | None = None,
+    ) -> None:
+        """Say what the transport knows: status, request id, retries taken, provider's error code."""
+        figures = self.note()
+        figures.status_code = status_code if status_code is not None else figures.status_code
+        figures.request_id = request_id if request_id is not None else figures.request_id
+        figures.retries = retries if retries is not None else figures.retries
+        figures.error_code = error_code if error_code is not None else figures.error_code
+
+    def result(self, result: Any) -> None:
+        """Read what the result of the call says about itself, recognised by its shape."""
+        try:
+            inspect_result = self.site.inspect
+            if inspect_result is not None:
+                inspect_result(self, result)
+        except Exception as error:  # noqa: BLE001  # a strange result must not reach the caller
+            report("operation.result", error)
+
+    def documents(self, found: Any, *, relevant: Any = None, k: int | None = None) -> None:
+        """Say which documents a retrieval returned.
+
+        Args:
+            found: Hits, (document, score) pairs or a store's response.
+            relevant: Ids that are relevant to the question, when known; then the share of
+                relevant ones among the first k becomes the score `precision_at_<k>`.
+            k: How many hits count for that precision; all when None.
+        """
+        hits = _shapes.hits(found)
+        if hits is None:
+            refuse("documents", f"documents() got {type(found).__name__}, not a list of hits.")
+            return
+        figures = self.note()
+        figures.documents = len(hits)
+        figures.document_scores = tuple(hit.score for hit in hits if hit.score is not None)
+        if relevant is not None:
+            depth = k if k is not None else len(hits)
+            wanted = {str(identity) for identity in relevant}
+            right = sum(hit.id in wanted for hit in hits[:depth])
+            if depth > 0:
+                self.score(f"precision_at_{depth}", right / depth)
+
+    def verdict(self, *, flagged: bool, categories: Mapping[str, float] | None = None) -> None:
+        """Say what a moderation decided, with its score by category."""
+        figures = self.note()
+        figures.flagged = bool(flagged)
+        for name, value in (categories or {}).items():
+            number, usable = _figures.finite(value), _figures.score_name(name)
+            if usable is None or number is None or number < 0.0:
+                refuse("category", f"category {name!r}={value!r} is not a score >= 0.")
+            elif len(figures.categories) >= MAX_CATEGORIES and name not in figures.categories:
+                refuse("category", f"more than {MAX_CATEGORIES} categories in one verdict.")
+            else:
+                figures.categories[usable] = number
+
+    def score(self, name: str, value: float, *, explanation: str | None = None) -> None:
+        """Record a quality score of this call: a finite number, or a boolean as 1 and 0."""
+        usable, number = _figures.score_name(name), _figures.finite(value)
+        if usable is None:
+            return
+        if number is None:
+            refuse("score", f"score {usable!r} must be a finite number or a boolean, got {value!r}.")
+            return
+        self.note().scores[usable] = number
+
+    def attribute(self, name: str, value: Any) -> None:
+        """Set an attribute of the span; a dimension of the series where the name is one."""
+        if _figures.attribute_value(name, value):
+            figures = self.note()
+            figures.attributes[name] = value
+            figures.labels[name] = _figures.label(value)
+
+    @property
+    def ref(self) -> Ref:
+        """The identity of this call for a late score."""
+        figures = self.figures or Figures()
+        trace_id, span_id = self._ids() or (0, 0)
+        return Ref(
+            operation=self.site.operation,
+            provider=figures.provider or self.site.provider,
+            model=figures.model or self.site.model,
+            attributes=self._labels(figures),
+            trace_id=trace_id,
+            span_id=span_id,
+            response_id=figures.response_id,
+        )
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def active(self) -> AbstractContextManager[None]:
+        """Return a context manager inside which this operation and its span are current."""
+        return _Active(self)
+
+    def finish(
+        self,
+        outcome: Outcome = Outcome.SUCCESS,
+        *,
+        error: BaseException | None = None,
+        error_type: str | None = None,
+        at: float | None = None,
+    ) -> bool:
+        """End the call, once: the first caller wins, whatever thread or context it is in.
+
+        Args:
+            outcome: How it ended; decided by `error` when one is given.
+            error: What was raised, if anything was.
+            error_type: Reason to report instead of the error's class.
+            at: When it ended, `perf_counter` seconds; now when None.
+
+        Returns:
+            True for the call that did it.
+        """
+        mine = object()
+        if self.__dict__.setdefault("_claim", mine) is not mine:
+            return False
+        self.closed = True
+        elapsed = (clock() if at is None else at) - self.started
+        try:
+            if error is not None:
+                outcome, reason = outcome_of(error)
+                error_type = error_type if error_type is not None else reason
+            if self.started >= settings.born:  # Else it began before a fork: the parent's to count.
+                self._settle(outcome, error_type, max(0.0, elapsed))
+        except Exception as fault:  # noqa: BLE001  # ours, never the caller's
+            report("operation.finish", fault)
+        return True
+
+    @property
+    def finished(self) -> bool:
+        """True once `finish` was called."""
+        return "_claim" in self.__dict__
+
+    def note(self) -> Figures:
+        """Return the figures of this call, made at first use."""
+        figures = self.figures
+        if figures is None:
+            figures = self.figures = Figures()
+            self.plain = False
+        return figures
+
+    def fold_gaps(self) -> None:
+        """Hand the chunk gaps gathered so far to the recorder."""
+        figures = self.figures
+        if figures is not None and figures.gaps:
+            series = self._series(figures, Outcome.SUCCESS, None)
+            buffer = series.buffer("chunk_gap")
+            gaps, figures.gaps = figures.gaps, []
+            buffer.values.extend(gaps)
+            if len(buffer.values) >= FOLD_AT:
+                recorder.relieve(buffer)
+
+    def link(self, parent: Link) -> None:
+        """Take the place inside `parent`, the link found in the context; decides the role."""
+        found = live(parent)
+        if found is None:
+            return
+        self.plain = False
+        self.parent = found
+        self.labels = found.labels
+        around: Link | None = found
+        while around is not None:
+            if isinstance(around, Operation) and around.site.operation == self.site.operation:
+                self.role, self.outer = Role.INNER, around
+                around.plain = False
+                around.__dict__.setdefault("inners", set()).add(id(self))
+                return
+            around = live(around.parent)
+
+    def hold(self) -> bool:
+        """Leave a call whose result is still being produced by a nested one.
+
+        Returns:
+            True when a nested operation of the same name is still open; its end ends this one.
+        """
+        if not self.inners:
+            return False
+        self.closed = self.held = True
+        return bool(self.inners)  # Asked again: the last one may have ended in between.
+
+    def site_series(self) -> Series:
+        """Return the series that this call would count in if it succeeded now."""
+        return self._series(self.figures or Figures(), Outcome.SUCCESS, None)
+
+    def _settle(self, outcome: Outcome, reason: str | None, elapsed: float) -> None:
+        figures = self.note()
+        outer = self.outer
+        if figures.gaps:
+            self.fold_gaps()
+        series = self._series(figures, outcome, reason)
+        values = {"duration": elapsed}
+        values.update(figures.measurements(outcome, started=self.started, elapsed=elapsed))
+        for name, value in values.items():
+            series.buffer(name).record(value)
+        if self.span is not None:
+            self._end_span(figures, series, values)
+        if outer is not None:
+            self._report_to(outer, figures, outcome, reason, elapsed)
+
+    def _report_to(
+        self, outer: Operation, figures: Figures, outcome: Outcome, reason: str | None, elapsed: float
+    ) -> None:
+        outer.note().absorb(figures)
+        inners = outer.inners
+        if inners is not None:
+            inners.discard(id(self))
+        if outer.held and not inners:
+            outer.finish(outcome, error_type=reason, at=self.started + elapsed)
+
+    def _series(self, figures: Figures, outcome: Outcome, reason: str | None) -> Series:
+        site = self.site
+        key = SeriesKey(
+            operation=site.operation,
+            provider=_text(figures.provider) or site.provider,
+            model=_text(figures.model) or site.model or _text(figures.response_model),
+            outcome=outcome,
+            error_type=reason,
+            role=self.role,
+            attributes=self._labels(figures),
+        )
+        return recorder.series(key)
+
+    def _labels(self, figures: Figures) -> Attributes:
+        wanted = settings.dimensions
+        found = dict(self.site.static_labels)
+        if wanted:
+            for name, value in (self.labels or {}).items():
+                if name in wanted:
+                    found[name] = _figures.label(value)
+            found.update({n: v for n, v in figures.labels.items() if n in wanted})
+        return tuple(sorted((name, _text(value) or "") for name, value in found.items()))
+
+    def _ids(self) -> tuple[int, int] | None:
+        if self.span is not None:
+            return _spans.ids(self.span)
+        return self._identity
+
+    def _end_span(self, figures: Figures, series: Series, values: dict[str, float]) -> None:
+        span, key = self.span, series.key
+        if span is None:
+            return
+        attributes = figures.span_attributes(started=self.started, elapsed=values["duration"])
+        if figures.model is not None:
+            attributes[semconv.REQUEST_MODEL] = figures.model
+        if figures.provider is not None:
+            attributes[semconv.PROVIDER_NAME] = figures.provider
+        attributes[semconv.OUTCOME] = key.outcome.value
+        failed = key.outcome in (Outcome.ERROR, Outcome.REJECTED)
+        if key.error_type is not None:
+            attributes[semconv.ERROR_TYPE if failed else semconv.OUTCOME_REASON] = key.error_type
+        if self.role is Role.INNER:
+            attributes[semconv.ROLE] = Role.INNER.value
+        violated = settings.violations(key, values) if settings.violations is not None else ()
+        if violated:
+            attributes[semconv.SLO_VIOLATED] = violated
+        self._identity = _spans.ids(span)
+        self._leave_exemplars(series, values, violated)
+        _spans.end(span, attributes, error_type=key.error_type if failed else None)
+        self.span = self.span_context = None
+
+    def _leave_exemplars(
+        self, series: Series, values: dict[str, float], violated: tuple[str, ...]
+    ) -> None:
+        identity = self._identity
+        if identity is None or self.role is Role.INNER:
+            return
+        notable = bool(violated) or series.key.outcome is not Outcome.SUCCESS
+        now = time.time_ns()
+        for name, value in values.items():
+            buffer = series.buffer(name)
+            if notable or value >= buffer.exemplar_floor:
+                octave = int(value * buffer.quantity.scale).bit_length()
+                buffer.exemplars[octave] = Exemplar(value, now, *identity)
+
+    def start_span(self, context: Context) -> Span | None:
+        """Start this call's span under the one of that context, without making it current."""
+        site = self.site
+        attributes = dict(site.start_attributes)
+        if self.labels:
+            attributes.update(self.labels)
+        name = site.span_name
+        figures = self.figures
+        if figures is not None:
+            if figures.provider is not None:
+                attributes[semconv.PROVIDER_NAME] = figures.provider
+            if figures.model is not None:
+                attributes[semconv.REQUEST_MODEL] = figures.model
+                if site.model is None:
+                    name = f"{site.operation} {figures.model}"
+            attributes.update(figures.attributes)
+        span = _spans.make(name, kind=site.span_kind, attributes=attributes, context=context)
+        if span is not None and span.is_recording():
+            self.span = span
+            self.plain = False
+        return span
+
+
+class _Active:
+    """Makes an operation and its span current between enter and exit."""
+
+    __slots__ = ("_context_token", "_link_token", "_operation")
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+        self._link_token: Token[Link | None] | None = None
+        self._context_token: Token[Context] | None = None
+
+    def __enter__(self) -> None:
+        operation = self._operation
+        self._link_token = current.set(operation)
+        if operation.span_context is not None:
+            self._context_token = _spans.set_context(operation.span_context)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._context_token is not None:
+            _spans.restore_context(self._context_token)
+        if self._link_token is not None:
+            restore_link(self._link_token)
+
+
+def restore_link(token: Token[Link | None]) -> None:
+    """Undo a set of `current`; silent in another context than it was set in."""
+    try:
+        token.var.reset(token)
+    except ValueError:
+        return
+
+
+def begin(operation: Operation) -> None:
+    """Start the clock and the span of an operation and link it to what is around it.
+
+    The operation is not current afterwards: see `Operation.active` and `enter`.
+    """
+    parent = current.get()
+    if parent is not None and (not parent.closed or parent.parent is not None):
+        operation.link(parent)
+    if _spans.provider_is_set():
+        context = _spans.get_context()
+        span = operation.start_span(context)
+        if span is not None:
+            operation.span_context = _spans.with_span(span, context)
+    operation.plain = False
+    if operation.arrive is not None:
+        operation.arrive(operation)
+    operation.started = clock()
+
+
+def enter(operation: Operation) -> None:
+    """Begin an operation, if it has not begun, and leave it and its span current in this context."""
+    if operation.started == 0.0:
+        begin(operation)
+    current.set(operation)
+    if operation.span_context is not None:
+        _spans.set_context(operation.span_context)
+
+
+def _text(value: str | None) -> str | None:
+    if value is None or len(value) <= MAX_LABEL_LENGTH:
+        return value
+    refuse("label", f"a label of {len(value)} characters was cut to {MAX_LABEL_LENGTH}.")
+    return value[:MAX_LABEL_LENGTH]
+
+
+def disown_after_fork() -> None:
+    """In a forked child: leave the operations that were open at the fork to the parent."""
+    settings.born = clock()
+    link = current.get()
+    while link is not None:
+        if isinstance(link, Operation):
+            link.__dict__.setdefault("_claim", None)
+            link.plain = False
+            link.closed = True
+        link = link.parent

@@ -1,0 +1,328 @@
+"""Measured wrappers that are what the wrapped function was: same kind, same exact signature.
+
+The wrapper's source is put together from identifiers only (parameter names of the function's own
+code); defaults and annotations are carried over as objects. A repacking `*args, **kwargs` wrapper
+costs about twice as much a call and loses the signature; it serves where a signature cannot be
+read.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from collections.abc import Callable
+from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
+from typing import Any
+
+from slotel import _spans
+from slotel._faults import report
+from slotel._figures import FOLD_AT
+from slotel._operation import Operation, begin, clock, current, live, recorder
+from slotel._site import ADOPTED, Site
+from slotel._stream import ABANDONED, Tally, drive, drive_coroutine, inside
+from slotel.errors import UsageError
+from slotel.measure.measurement import Outcome
+from slotel.measure.series import SOFT_LIMIT
+
+_PREFIX = "_slotel_"
+
+# What runs before and after the call. `append` is of the site's plain series: a successful outer
+# call about which nothing more is known; everything else goes through `settle`.
+_CALL = """
+{define} {name}({parameters}):
+    _slotel_call = _slotel_new()
+    _slotel_parent = _slotel_get()
+    if _slotel_parent is not None and (
+        not _slotel_parent.closed or _slotel_parent.parent is not None
+    ):
+        _slotel_call.link(_slotel_parent)
+    if _slotel_call.arrive is not None:
+        _slotel_call.arrive(_slotel_call)
+    _slotel_token = None
+    if _slotel_otel["_TRACER_PROVIDER"] is not None:
+        _slotel_token = _slotel_span(_slotel_call)
+    _slotel_publish(_slotel_call)
+    _slotel_call.started = _slotel_started = _slotel_clock()
+    try:
+        _slotel_result = {step}_slotel_fn({arguments})
+    except BaseException as _slotel_error:
+        if _slotel_token is not None:
+            _slotel_restore(_slotel_token)
+        _slotel_call.finish(error=_slotel_error)
+        raise
+    _slotel_ended = _slotel_clock()
+    if _slotel_token is not None:
+        _slotel_restore(_slotel_token)
+    if _slotel_call.plain and type(_slotel_result) {test} _slotel_types:
+        _slotel_call.closed = True
+        _slotel_append(_slotel_ended - _slotel_started)
+        if len(_slotel_values) >= _slotel_limit:
+            _slotel_relieve(_slotel_buffer)
+        return _slotel_result
+    return _slotel_settle(_slotel_call, _slotel_result, _slotel_ended)
+"""
+
+_GENERATOR = """
+def {name}({parameters}):
+    return (yield from _slotel_drive(_slotel_new(), _slotel_fn({arguments})))
+"""
+
+# The context is put on around each step only, inline because a helper would cost a coroutine a
+# chunk; `_slotel_inside` does the same for the rarer steps.
+_ASYNC_GENERATOR = """
+async def {name}({parameters}):
+    _slotel_generator = _slotel_fn({arguments})
+    _slotel_call = _slotel_new()
+    _slotel_begin(_slotel_call)
+    _slotel_tally = _slotel_Tally(_slotel_call)
+    _slotel_times = _slotel_tally.times
+    _slotel_step = _slotel_generator.__anext__
+    _slotel_item = _slotel_sent = None
+    try:
+        while True:
+            if _slotel_sent is not None:
+                _slotel_item = await _slotel_inside(
+                    _slotel_call, _slotel_generator.asend(_slotel_sent)
+                )
+            elif _slotel_call.span_context is not None:
+                _slotel_item = await _slotel_inside(_slotel_call, _slotel_step())
+            else:
+                _slotel_link = _slotel_publish(_slotel_call)
+                try:
+                    _slotel_item = await _slotel_step()
+                finally:
+                    try:
+                        _slotel_reset(_slotel_link)
+                    except ValueError:
+                        pass
+            _slotel_now = _slotel_clock()
+            if _slotel_tally.searching:
+                _slotel_tally.look(_slotel_item, _slotel_now)
+            _slotel_times.append(_slotel_now)
+            if len(_slotel_times) >= _slotel_fold:
+                _slotel_tally.fold()
+                _slotel_times = _slotel_tally.times
+            while True:
+                try:
+                    _slotel_sent = yield _slotel_item
+                    break
+                except GeneratorExit:
+                    await _slotel_inside(_slotel_call, _slotel_generator.aclose())
+                    raise
+                except BaseException as _slotel_error:
+                    _slotel_item = await _slotel_inside(
+                        _slotel_call, _slotel_generator.athrow(_slotel_error)
+                    )
+    except StopAsyncIteration:
+        _slotel_tally.end(_slotel_item)
+    except BaseException as _slotel_error:
+        _slotel_tally.fail(_slotel_error)
+        raise
+"""
+
+
+def decorate(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a wrapper that measures each call of the function at this site.
+
+    Raises:
+        UsageError: It is not a function or another callable that can be wrapped.
+    """
+    if isinstance(function, (staticmethod, classmethod)):
+        kind = type(function)  # pyright: ignore[reportUnknownVariableType]
+        return kind(decorate(site, function.__func__))  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(function, type) or not callable(function):
+        raise UsageError(
+            f"@slotel.{site.kind.word} decorates functions and methods, got {function!r}. "
+            "Decorate the class's methods instead."
+        )
+    namespace = _namespace(site, function)
+    template, words = _template(site, function)
+    parameters, arguments = _signature(function)
+    source = template.format(
+        name=_identifier(function), parameters=parameters, arguments=arguments, **words
+    )
+    exec(compile(source, f"<slotel wrapper of {_identifier(function)}>", "exec"), namespace)  # noqa: S102  # identifiers only, see _signature
+    wrapper = namespace[_identifier(function)]
+    return _dress(wrapper, function)
+
+
+def _template(site: Site, function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    if _is(inspect.isgeneratorfunction, function):
+        return _GENERATOR, {}
+    if _is(inspect.isasyncgenfunction, function):
+        return _ASYNC_GENERATOR, {}
+    test = "in" if site.inspect is not None else "not in"
+    if _is(inspect.iscoroutinefunction, function):
+        return _CALL, {"define": "async def", "step": "await ", "test": test}
+    return _CALL, {"define": "def", "step": "", "test": test}
+
+
+def _is(predicate: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    return predicate(function) or predicate(getattr(type(function), "__call__", None))  # noqa: B004  # the class's own method
+
+
+def _namespace(site: Site, function: Callable[..., Any]) -> dict[str, Any]:
+    buffer = site.plain_series().duration
+    return {
+        "_slotel_fn": function,
+        "_slotel_new": site.record_class,
+        "_slotel_get": current.get,
+        "_slotel_publish": current.set,
+        "_slotel_reset": current.reset,
+        "_slotel_clock": clock,
+        "_slotel_otel": _spans.api_globals,
+        "_slotel_span": open_span,
+        "_slotel_restore": _spans.restore_context,
+        "_slotel_append": buffer.append,
+        "_slotel_values": buffer.values,
+        "_slotel_limit": SOFT_LIMIT,
+        "_slotel_fold": FOLD_AT,
+        "_slotel_relieve": recorder.relieve,
+        "_slotel_buffer": buffer,
+        "_slotel_types": site.kind.shapeless if site.inspect is not None else ADOPTED,
+        "_slotel_settle": settle,
+        "_slotel_drive": drive,
+        "_slotel_begin": begin,
+        "_slotel_Tally": Tally,
+        "_slotel_inside": inside,
+        "__name__": getattr(function, "__module__", __name__),
+    }
+
+
+def _signature(function: Callable[..., Any]) -> tuple[str, str]:
+    """Return parameter list and argument list, with `None` standing for each default."""
+    if not isinstance(function, FunctionType):
+        return "*args, **kwargs", "*args, **kwargs"
+    code = function.__code__
+    positional = code.co_varnames[: code.co_argcount]
+    count = code.co_argcount + code.co_kwonlyargcount
+    keyword_only = code.co_varnames[code.co_argcount : count]
+    if any(name.startswith(_PREFIX) or not name.isidentifier() for name in code.co_varnames[:count]):
+        return "*args, **kwargs", "*args, **kwargs"
+    defaults = len(function.__defaults__ or ())
+    parameters: list[str] = []
+    arguments: list[str] = []
+    for place, name in enumerate(positional):
+        parameters.append(name if place < len(positional) - defaults else f"{name}=None")
+        arguments.append(name)
+        if place + 1 == code.co_posonlyargcount:
+            parameters.append("/")
+    rest = list(code.co_varnames[count : count + _stars(code.co_flags)])
+    if code.co_flags & inspect.CO_VARARGS:
+        star = f"*{rest.pop(0)}"
+        parameters.append(star)
+        arguments.append(star)
+    elif keyword_only:
+        parameters.append("*")
+    optional = function.__kwdefaults__ or {}
+    parameters += [f"{name}=None" if name in optional else name for name in keyword_only]
+    arguments += [f"{name}={name}" for name in keyword_only]
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        parameters.append(f"**{rest[0]}")
+        arguments.append(f"**{rest[0]}")
+    return ", ".join(parameters), ", ".join(arguments)
+
+
+def _stars(flags: int) -> int:
+    return bool(flags & inspect.CO_VARARGS) + bool(flags & inspect.CO_VARKEYWORDS)
+
+
+def _identifier(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", "call")
+    return name if isinstance(name, str) and name.isidentifier() and not _keyword(name) else "call"
+
+
+def _keyword(name: str) -> bool:
+    try:
+        compile(f"{name} = 0", "", "exec")
+    except SyntaxError:
+        return True
+    return False
+
+
+def _dress(wrapper: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    if isinstance(function, FunctionType):
+        wrapper.__defaults__ = function.__defaults__
+        wrapper.__kwdefaults__ = function.__kwdefaults__
+    functools.update_wrapper(wrapper, function)
+    if not hasattr(function, "__name__"):
+        kind = type(function)
+        wrapper.__name__, wrapper.__qualname__ = kind.__name__, kind.__qualname__
+    return wrapper  # type: ignore[no-any-return]
+
+
+def open_span(call: Operation) -> Any:
+    """Start the span of a call that is about to run and make it current.
+
+    Returns:
+        The token that puts the context back; None when no span was made.
+    """
+    try:
+        context = _spans.get_context()
+        span = call.start_span(context)
+        if span is None:
+            return None
+        inside = call.span_context = _spans.with_span(span, context)
+        return _spans.set_context(inside)
+    except Exception as error:  # noqa: BLE001  # a broken tracer must not break the call
+        report("span.start", error)
+        return None
+
+
+def settle(call: Operation, result: Any, ended: float) -> Any:
+    """End a call that returned, unless what it returned is still to be run; returns the result."""
+    try:
+        adopt = _ADOPT.get(type(result))
+        if adopt is not None:
+            current.set(live(call.parent))  # The caller is not inside it any more.
+            return adopt(call, result)
+        if type(result) not in call.site.shapeless:
+            call.result(result)
+        if not call.hold():
+            call.finish(at=ended)
+        if not type(call).plain:
+            call.site.ready()
+    except Exception as error:  # noqa: BLE001  # ours, never the caller's
+        report("wrapper.settle", error)
+    return result
+
+
+def _adopt_coroutine(call: Operation, coroutine: Any) -> Any:
+    """Measure a coroutine that a synchronous function returned, to its end."""
+    return _watch(call, drive_coroutine(call, coroutine))
+
+
+def _adopt_generator(call: Operation, generator: Any) -> Any:
+    """Measure a generator that a function returned, to its end."""
+    return _watch(call, drive(call, generator))
+
+
+def _adopt_async_generator(call: Operation, generator: Any) -> Any:
+    """Measure an asynchronous generator that a function returned, to its end."""
+    namespace = {
+        **_namespace(call.site, _adopt_async_generator),
+        "_slotel_fn": lambda: generator,
+        "_slotel_new": lambda: call,
+        "_slotel_begin": lambda _: None,
+    }
+    source = _ASYNC_GENERATOR.format(name="stream", parameters="", arguments="")
+    exec(compile(source, "<slotel wrapper of a stream>", "exec"), namespace)  # noqa: S102  # a constant
+    return _watch(call, namespace["stream"]())
+
+
+def _watch(call: Operation, stream: Any) -> Any:
+    """End the call when its stream is dropped before it was even begun."""
+    weakref.finalize(stream, _abandon, call).atexit = False
+    return stream
+
+
+def _abandon(call: Operation) -> None:
+    call.finish(Outcome.CANCELLED, error_type=ABANDONED)
+
+
+_ADOPT: dict[type, Callable[[Operation, Any], Any]] = {
+    CoroutineType: _adopt_coroutine,
+    GeneratorType: _adopt_generator,
+    AsyncGeneratorType: _adopt_async_generator,
+}
