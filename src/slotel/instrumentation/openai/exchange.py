@@ -201,6 +201,9 @@ class Exchange:
             self._end_as_told()
         elif isinstance(error, Exception) and told(error, "request") is self._request:
             self._end_by(error)
+        elif isinstance(error, GeneratorExit):
+            # Given up some time ago, now collected: only what it lasted until then is known.
+            self._end(Outcome.CANCELLED, at=self._last_at)
         else:
             self._end(Outcome.CANCELLED)
 
@@ -216,7 +219,7 @@ class Exchange:
             # Old clients do not close a stream whose error event made them raise.
             for data in self._unread()[:1]:
                 if data.startswith(DONE) or b'"error"' in data:
-                    self._sniff(data, perf_counter())
+                    self._sniff(data, self._last_at or perf_counter())
         if self._told_end():
             self._end_as_told()
         else:
