@@ -67,6 +67,8 @@ class _Nothing(Operation):
 
 
 _NOTHING = _Nothing()
+_NOTHING.state = _operation.GONE
+_NOTHING.started = 0.0
 
 
 def current() -> Operation:
@@ -86,7 +88,7 @@ class attributes:  # noqa: N801  # used as a function
 
     def __init__(self, **labels: Any) -> None:
         self._labels = usable_attributes(labels)
-        self._tokens: list[Token[Link | None]] = []
+        self._tokens: list[Token[Link]] = []
 
     def __enter__(self) -> None:
         parent = live(_operation.current.get())

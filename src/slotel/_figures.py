@@ -171,6 +171,8 @@ class Figures:
         found: dict[str, Any] = {
             name: value
             for name, value in (
+                (semconv.PROVIDER_NAME, self.provider),
+                (semconv.REQUEST_MODEL, self.model),
                 (semconv.RESPONSE_ID, self.response_id),
                 (semconv.RESPONSE_MODEL, self.response_model),
                 (semconv.FINISH_REASONS, self.finish_reasons or None),

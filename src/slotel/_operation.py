@@ -45,9 +45,23 @@ class _Settings:
 settings = _Settings()
 
 
-class Link:
-    """A node of the chain that the context variable points to; `closed` ones are skipped."""
+GONE, PLAIN, NOTED = 0, 1, 2
+"""States of a link, see `Link.state`."""
 
+
+class Link:
+    """A node of the chain that the context variable points to.
+
+    Attributes:
+        state: GONE when it has ended and nothing is around it; PLAIN while it is open and nothing
+            but its duration is known; NOTED in every other case. One number, so that a call tests
+            one attribute to know whether anything is around it.
+        closed: True for a NOTED link that has ended; readers skip it and go on to its parent.
+    """
+
+    __slots__ = ("state",)
+
+    state: int
     parent: Link | None = None
     closed = False
     labels: dict[str, Any] | None = None
@@ -56,20 +70,37 @@ class Link:
 class Ambient(Link):
     """Attributes for every operation inside."""
 
+    __slots__ = ("__dict__",)
+
     def __init__(self, parent: Link | None, labels: dict[str, Any]) -> None:
+        self.state = NOTED
         self.parent = parent
         inherited = parent.labels if parent is not None else None
         self.labels = {**inherited, **labels} if inherited else labels
 
 
-current: ContextVar[Link | None] = ContextVar("slotel_current", default=None)
+class _Outside(Link):
+    """What is current where nothing was entered yet. NOTED, so that a context's first call asks."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.state = NOTED
+
+
+_Outside.closed = True
+OUTSIDE: Link = _Outside()
+
+current: ContextVar[Link] = ContextVar("slotel_current", default=OUTSIDE)
 
 
 def live(link: Link | None) -> Link | None:
     """Return the nearest link that is still open, from this one outward."""
-    while link is not None and link.closed:
+    while link is not None and link.state:
+        if not link.closed:
+            return link
         link = link.parent
-    return link
+    return None
 
 
 def live_operation() -> Operation | None:
@@ -124,9 +155,10 @@ class Site(Protocol):
     static_labels: Attributes
     inspect: Callable[[Operation, Any], None] | None
     shapeless: frozenset[type]
+    arrive: Callable[[Operation], None] | None
 
-    def ready(self) -> None:
-        """Called once after the first call; from then on plain calls take the short way."""
+    def plain_series(self) -> Series:
+        """Return the series of a successful outer call without attributes of its own."""
         ...
 
 
@@ -141,15 +173,15 @@ class Operation(Link):
         role: Inner when an operation of the same name was open around it.
     """
 
+    __slots__ = ("__dict__", "started")  # The others are made in `__dict__` once they are needed.
+
     site: Site
-    started = 0.0
+    started: float
     role = Role.OUTER
     outer: Operation | None = None
-    plain = True
     span: Span | None = None
     figures: Figures | None = None
     held = False
-    arrive: Callable[[Operation], None] | None = None
     inners: set[int] | None = None
     _identity: tuple[int, int] | None = None
     span_context: Context | None = None
@@ -371,6 +403,7 @@ class Operation(Link):
         if self.__dict__.setdefault("_claim", mine) is not mine:
             return False
         self.closed = True
+        self.state = GONE if self.parent is None else NOTED
         elapsed = (clock() if at is None else at) - self.started
         try:
             if error is not None:
@@ -392,7 +425,7 @@ class Operation(Link):
         figures = self.figures
         if figures is None:
             figures = self.figures = Figures()
-            self.plain = False
+            self.state = NOTED
         return figures
 
     def fold_gaps(self) -> None:
@@ -408,17 +441,19 @@ class Operation(Link):
 
     def link(self, parent: Link) -> None:
         """Take the place inside `parent`, the link found in the context; decides the role."""
+        if settings.ensure_running is not None:
+            settings.ensure_running()
         found = live(parent)
         if found is None:
             return
-        self.plain = False
+        self.state = NOTED
         self.parent = found
         self.labels = found.labels
         around: Link | None = found
         while around is not None:
             if isinstance(around, Operation) and around.site.operation == self.site.operation:
                 self.role, self.outer = Role.INNER, around
-                around.plain = False
+                around.state = NOTED
                 around.__dict__.setdefault("inners", set()).add(id(self))
                 return
             around = live(around.parent)
@@ -431,6 +466,7 @@ class Operation(Link):
         """
         if not self.inners:
             return False
+        self.state = NOTED
         self.closed = self.held = True
         return bool(self.inners)  # Asked again: the last one may have ended in between.
 
@@ -439,19 +475,28 @@ class Operation(Link):
         return self._series(self.figures or Figures(), Outcome.SUCCESS, None)
 
     def _settle(self, outcome: Outcome, reason: str | None, elapsed: float) -> None:
-        figures = self.note()
-        outer = self.outer
-        if figures.gaps:
-            self.fold_gaps()
-        series = self._series(figures, outcome, reason)
+        figures = self.figures
         values = {"duration": elapsed}
-        values.update(figures.measurements(outcome, started=self.started, elapsed=elapsed))
-        for name, value in values.items():
-            series.buffer(name).record(value)
+        if figures is None:
+            series = self._bare_series(outcome, reason)
+            series.duration.record(elapsed)
+        else:
+            if figures.gaps:
+                self.fold_gaps()
+            series = self._series(figures, outcome, reason)
+            values.update(figures.measurements(outcome, started=self.started, elapsed=elapsed))
+            for name, value in values.items():
+                series.buffer(name).record(value)
+        outer = self.outer
         if self.span is not None:
             self._end_span(figures, series, values)
         if outer is not None:
-            self._report_to(outer, figures, outcome, reason, elapsed)
+            self._report_to(outer, figures or Figures(), outcome, reason, elapsed)
+
+    def _bare_series(self, outcome: Outcome, reason: str | None) -> Series:
+        if outcome is Outcome.SUCCESS and self.role is Role.OUTER and not self.labels:
+            return self.site.plain_series()
+        return self._series(_NO_FIGURES, outcome, reason)
 
     def _report_to(
         self, outer: Operation, figures: Figures, outcome: Outcome, reason: str | None, elapsed: float
@@ -491,15 +536,13 @@ class Operation(Link):
             return _spans.ids(self.span)
         return self._identity
 
-    def _end_span(self, figures: Figures, series: Series, values: dict[str, float]) -> None:
+    def _end_span(self, figures: Figures | None, series: Series, values: dict[str, float]) -> None:
         span, key = self.span, series.key
         if span is None:
             return
-        attributes = figures.span_attributes(started=self.started, elapsed=values["duration"])
-        if figures.model is not None:
-            attributes[semconv.REQUEST_MODEL] = figures.model
-        if figures.provider is not None:
-            attributes[semconv.PROVIDER_NAME] = figures.provider
+        attributes: dict[str, Any] = {}
+        if figures is not None:
+            attributes = figures.span_attributes(started=self.started, elapsed=values["duration"])
         attributes[semconv.OUTCOME] = key.outcome.value
         failed = key.outcome in (Outcome.ERROR, Outcome.REJECTED)
         if key.error_type is not None:
@@ -547,8 +590,11 @@ class Operation(Link):
         span = _spans.make(name, kind=site.span_kind, attributes=attributes, context=context)
         if span is not None and span.is_recording():
             self.span = span
-            self.plain = False
+            self.state = NOTED
         return span
+
+
+_NO_FIGURES = Figures()
 
 
 class _Active:
@@ -558,7 +604,7 @@ class _Active:
 
     def __init__(self, operation: Operation) -> None:
         self._operation = operation
-        self._link_token: Token[Link | None] | None = None
+        self._link_token: Token[Link] | None = None
         self._context_token: Token[Context] | None = None
 
     def __enter__(self) -> None:
@@ -579,7 +625,7 @@ class _Active:
             restore_link(self._link_token)
 
 
-def restore_link(token: Token[Link | None]) -> None:
+def restore_link(token: Token[Link]) -> None:
     """Undo a set of `current`; silent in another context than it was set in."""
     try:
         token.var.reset(token)
@@ -592,23 +638,23 @@ def begin(operation: Operation) -> None:
 
     The operation is not current afterwards: see `Operation.active` and `enter`.
     """
+    operation.state = NOTED
     parent = current.get()
-    if parent is not None and (not parent.closed or parent.parent is not None):
+    if parent.state:
         operation.link(parent)
     if _spans.provider_is_set():
         context = _spans.get_context()
         span = operation.start_span(context)
         if span is not None:
             operation.span_context = _spans.with_span(span, context)
-    operation.plain = False
-    if operation.arrive is not None:
-        operation.arrive(operation)
+    if operation.site.arrive is not None:
+        operation.site.arrive(operation)
     operation.started = clock()
 
 
 def enter(operation: Operation) -> None:
     """Begin an operation, if it has not begun, and leave it and its span current in this context."""
-    if operation.started == 0.0:
+    if not hasattr(operation, "started"):
         begin(operation)
     current.set(operation)
     if operation.span_context is not None:
@@ -625,10 +671,10 @@ def _text(value: str | None) -> str | None:
 def disown_after_fork() -> None:
     """In a forked child: leave the operations that were open at the fork to the parent."""
     settings.born = clock()
-    link = current.get()
+    link: Link | None = current.get()
     while link is not None:
         if isinstance(link, Operation):
             link.__dict__.setdefault("_claim", None)
-            link.plain = False
+            link.state = NOTED
             link.closed = True
         link = link.parent

@@ -131,9 +131,11 @@ class Site:
             sorted((key, label(value)) for key, value in self._labelled(source, given).items())
         )
         self.record_class: type[Operation] = type(
-            "Operation", (Operation,), {"site": self, "plain": False, "__module__": __name__}
+            "Operation", (Operation,), {"site": self, "__slots__": (), "__module__": __name__}
         )
         self._plain_series: Series | None = None
+        self.arrive: Callable[[Operation], None] | None = None
+        self.namespaces: list[dict[str, Any]] = []
         self.count_arrivals()
         SITES.add(self)
 
@@ -152,12 +154,6 @@ class Site:
         begin(call)
         return call
 
-    def ready(self) -> None:
-        """Let plain calls take the short way from now on; something drains what they append."""
-        if settings.ensure_running is not None:
-            settings.ensure_running()
-        self.record_class.plain = True
-
     def plain_series(self) -> Series:
         """Return the series of a successful outer call without any attribute of its own."""
         if self._plain_series is None:
@@ -167,7 +163,9 @@ class Site:
     def count_arrivals(self) -> None:
         """Count calls as they start if an SLI needs the offered load of this operation."""
         wanted = self.operation in settings.arrivals or None in settings.arrivals
-        self.record_class.arrive = _arrive if wanted else None
+        self.arrive = _arrive if wanted else None
+        for namespace in self.namespaces:
+            namespace["_slotel_arrive"] = self.arrive
 
     def _key(self) -> SeriesKey:
         return SeriesKey(

@@ -18,7 +18,7 @@ from typing import Any
 from slotel import _spans
 from slotel._faults import report
 from slotel._figures import FOLD_AT
-from slotel._operation import Operation, begin, clock, current, live, recorder
+from slotel._operation import GONE, OUTSIDE, PLAIN, Operation, begin, clock, current, live, recorder
 from slotel._site import ADOPTED, Site
 from slotel._stream import ABANDONED, Tally, drive, drive_coroutine, inside
 from slotel.errors import UsageError
@@ -32,13 +32,12 @@ _PREFIX = "_slotel_"
 _CALL = """
 {define} {name}({parameters}):
     _slotel_call = _slotel_new()
+    _slotel_call.state = {plain}
     _slotel_parent = _slotel_get()
-    if _slotel_parent is not None and (
-        not _slotel_parent.closed or _slotel_parent.parent is not None
-    ):
+    if _slotel_parent.state:
         _slotel_call.link(_slotel_parent)
-    if _slotel_call.arrive is not None:
-        _slotel_call.arrive(_slotel_call)
+    if _slotel_arrive is not None:
+        _slotel_arrive(_slotel_call)
     _slotel_token = None
     if _slotel_otel["_TRACER_PROVIDER"] is not None:
         _slotel_token = _slotel_span(_slotel_call)
@@ -54,8 +53,8 @@ _CALL = """
     _slotel_ended = _slotel_clock()
     if _slotel_token is not None:
         _slotel_restore(_slotel_token)
-    if _slotel_call.plain and type(_slotel_result) {test} _slotel_types:
-        _slotel_call.closed = True
+    if _slotel_call.state == {plain} and type(_slotel_result) {test} _slotel_types:
+        _slotel_call.state = {gone}
         _slotel_append(_slotel_ended - _slotel_started)
         if len(_slotel_values) >= _slotel_limit:
             _slotel_relieve(_slotel_buffer)
@@ -122,6 +121,17 @@ async def {name}({parameters}):
 """
 
 
+_STREAM_NAMES: dict[str, Any] = {
+    "_slotel_publish": current.set,
+    "_slotel_reset": current.reset,
+    "_slotel_clock": clock,
+    "_slotel_fold": FOLD_AT,
+    "_slotel_Tally": Tally,
+    "_slotel_inside": inside,
+}
+_STATES = {"plain": str(PLAIN), "gone": str(GONE)}
+
+
 def decorate(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a wrapper that measures each call of the function at this site.
 
@@ -154,8 +164,8 @@ def _template(site: Site, function: Callable[..., Any]) -> tuple[str, dict[str, 
         return _ASYNC_GENERATOR, {}
     test = "in" if site.inspect is not None else "not in"
     if _is(inspect.iscoroutinefunction, function):
-        return _CALL, {"define": "async def", "step": "await ", "test": test}
-    return _CALL, {"define": "def", "step": "", "test": test}
+        return _CALL, {"define": "async def", "step": "await ", "test": test, **_STATES}
+    return _CALL, {"define": "def", "step": "", "test": test, **_STATES}
 
 
 def _is(predicate: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
@@ -164,30 +174,28 @@ def _is(predicate: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
 
 def _namespace(site: Site, function: Callable[..., Any]) -> dict[str, Any]:
     buffer = site.plain_series().duration
-    return {
+    namespace: dict[str, Any] = {
+        **_STREAM_NAMES,
+        "_slotel_arrive": site.arrive,
         "_slotel_fn": function,
         "_slotel_new": site.record_class,
         "_slotel_get": current.get,
-        "_slotel_publish": current.set,
-        "_slotel_reset": current.reset,
-        "_slotel_clock": clock,
         "_slotel_otel": _spans.api_globals,
         "_slotel_span": open_span,
         "_slotel_restore": _spans.restore_context,
         "_slotel_append": buffer.append,
         "_slotel_values": buffer.values,
         "_slotel_limit": SOFT_LIMIT,
-        "_slotel_fold": FOLD_AT,
         "_slotel_relieve": recorder.relieve,
         "_slotel_buffer": buffer,
         "_slotel_types": site.kind.shapeless if site.inspect is not None else ADOPTED,
         "_slotel_settle": settle,
         "_slotel_drive": drive,
         "_slotel_begin": begin,
-        "_slotel_Tally": Tally,
-        "_slotel_inside": inside,
         "__name__": getattr(function, "__module__", __name__),
     }
+    site.namespaces.append(namespace)
+    return namespace
 
 
 def _signature(function: Callable[..., Any]) -> tuple[str, str]:
@@ -263,8 +271,10 @@ def open_span(call: Operation) -> Any:
         span = call.start_span(context)
         if span is None:
             return None
-        inside = call.span_context = _spans.with_span(span, context)
-        return _spans.set_context(inside)
+        inside_span = _spans.with_span(span, context)
+        if call.span is not None:
+            call.span_context = inside_span
+        return _spans.set_context(inside_span)
     except Exception as error:  # noqa: BLE001  # a broken tracer must not break the call
         report("span.start", error)
         return None
@@ -275,14 +285,12 @@ def settle(call: Operation, result: Any, ended: float) -> Any:
     try:
         adopt = _ADOPT.get(type(result))
         if adopt is not None:
-            current.set(live(call.parent))  # The caller is not inside it any more.
+            current.set(live(call.parent) or OUTSIDE)  # The caller is not inside it any more.
             return adopt(call, result)
         if type(result) not in call.site.shapeless:
             call.result(result)
         if not call.hold():
             call.finish(at=ended)
-        if not type(call).plain:
-            call.site.ready()
     except Exception as error:  # noqa: BLE001  # ours, never the caller's
         report("wrapper.settle", error)
     return result
@@ -301,10 +309,10 @@ def _adopt_generator(call: Operation, generator: Any) -> Any:
 def _adopt_async_generator(call: Operation, generator: Any) -> Any:
     """Measure an asynchronous generator that a function returned, to its end."""
     namespace = {
-        **_namespace(call.site, _adopt_async_generator),
         "_slotel_fn": lambda: generator,
         "_slotel_new": lambda: call,
         "_slotel_begin": lambda _: None,
+        **_STREAM_NAMES,
     }
     source = _ASYNC_GENERATOR.format(name="stream", parameters="", arguments="")
     exec(compile(source, "<slotel wrapper of a stream>", "exec"), namespace)  # noqa: S102  # a constant

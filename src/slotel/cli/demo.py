@@ -19,12 +19,18 @@ A support assistant answers questions over real documents: moderation, embedding
 and a small language model, all running here. Some calls are slow, failing, flagged or cancelled on
 purpose. Every call is measured and judged against SLOs, and everything is exported over OTLP."""
 _EPILOG = """\
-OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL  use that model server instead of the one started here
-OTEL_EXPORTER_OTLP_ENDPOINT                    export to that collector instead of the one started here
+environment:
+  OPENAI_BASE_URL, OPENAI_API_KEY  use that model server, not one started here
+  OPENAI_MODEL                     its model (default: gpt-4o-mini)
+  OTEL_EXPORTER_OTLP_ENDPOINT      export to that collector, not to one started here
+
+exit codes: 0 every call was measured and received, 1 some were not, 2 parts are missing
 """
 
 
-def add(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add(
+    subparsers: argparse._SubParsersAction[Any],  # pyright: ignore[reportPrivateUsage]  # no public name
+) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "demo",
@@ -52,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
         0 when every call made was measured and received, 1 when some were not, 2 when parts are
         missing.
     """
-    local = args.local or not (os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))
+    local = args.local or not (
+        os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY")
+    )
     missing = missing_parts(local_model=local)
     if missing:
         lines = "\n".join(f"  {line}" for line in install_lines(missing))

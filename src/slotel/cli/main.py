@@ -22,7 +22,11 @@ _INTERRUPTED = 130
 class Command(Protocol):
     """What a command module offers; its name is the command's."""
 
-    def add(self, subparsers: argparse._SubParsersAction[Any], /) -> object:
+    def add(
+        self,
+        subparsers: argparse._SubParsersAction[Any],  # pyright: ignore[reportPrivateUsage]  # no public name
+        /,
+    ) -> object:
         """Add the command's parser."""
         ...
 

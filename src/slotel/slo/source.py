@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any, TypeVar, cast
 
 from ruamel.yaml import YAML
@@ -17,6 +19,7 @@ from slotel.slo.value import InvalidValue, shown, suggestion
 
 MAX_BYTES = 1_000_000
 MAX_TEXT = 4_000
+MAX_DEPTH = 100
 
 _Value = TypeVar("_Value")
 _TAG = "tag:yaml.org,2002:"
@@ -89,6 +92,9 @@ def compose(text: str, faults: Faults) -> Node | None:
     if len(text) > MAX_BYTES:
         faults.add(None, "", f"the document has {len(text):,} characters; 1,000,000 are read.")
         return None
+    if _flow_depth(text) > MAX_DEPTH:
+        faults.add(None, "", "the document is nested too deeply to be an SLO document.")
+        return None
     try:
         node = cast(Node | None, cast(Any, YAML(typ="rt", pure=True)).compose(text))
     except MarkedYAMLError as error:
@@ -103,11 +109,18 @@ def compose(text: str, faults: Faults) -> Node | None:
     except RecursionError:
         faults.add(None, "", "the document is nested too deeply to be an SLO document.")
     else:
-        if node is None:
+        if node is None or tag_of(node) == "null":
             cure = "Start with `version: slotel/v1`, or run `slotel init --preset chatbot`."
             faults.add(None, "", "the document is empty.", cure)
+            return None
         return node
     return None
+
+
+def _flow_depth(text: str) -> int:
+    """Return how many brackets are open at once, quoted ones too: reading takes their square."""
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", text))
+    return max(accumulate(steps), default=0)
 
 
 def _syntax_fault(source: str, error: Any) -> Fault:
@@ -120,7 +133,7 @@ def _syntax_fault(source: str, error: Any) -> Fault:
 def _cure_of(problem: str) -> str:
     if "\\t" in problem:
         return "Indent with spaces, never with tabs."
-    if "single document" in problem:
+    if "another document" in problem:
         return "Keep one document in a file, without a second `---`."
     return "Check the indentation, quotes and brackets here and on the line before."
 

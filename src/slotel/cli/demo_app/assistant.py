@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
 
 from slotel._api import journey, score
 from slotel.cli.demo_app.library import Hit, Library
@@ -73,7 +73,8 @@ class Assistant:
         """
         self.moderator.probability("hello")
         request = self._request(Question("Hello?", frozenset(), ""), [])
-        with self.client.chat.completions.create(**request) as stream:
+        stream: Stream[ChatCompletionChunk] = self.client.chat.completions.create(**request)
+        with stream:
             for _ in stream:
                 pass
 
@@ -94,7 +95,8 @@ class Assistant:
         request = self._request(question, self.library.find(question))
         self.tally.count("chat")
         pieces: list[str] = []
-        with self.client.chat.completions.create(**request) as stream:
+        stream: Stream[ChatCompletionChunk] = self.client.chat.completions.create(**request)
+        with stream:
             for chunk in stream:
                 pieces.append(_text(chunk))
                 if len(pieces) == patience_chunks:
@@ -113,7 +115,9 @@ class Assistant:
         self._refuse_abuse(question)
         request = self._request(question, self.library.find(question))
         self.tally.count("chat")
-        async with await client.chat.completions.create(**request) as stream:
+        stream: AsyncStream[ChatCompletionChunk]
+        stream = await client.chat.completions.create(**request)
+        async with stream:
             pieces = [_text(chunk) async for chunk in stream]
         return _judged(question, "".join(pieces))
 

@@ -20,6 +20,7 @@ EMBEDDING_MODEL = "multilingual-e5-small"
 TOP_K = 5
 _COLLECTION = "passages"
 _BATCH = 4
+_SEARCH = retrieval(source="handbook", top_k=TOP_K)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Library:
         """
         vector = self.embed(question.text)
         self._tally.count("retrieval")
-        with retrieval(source="handbook", top_k=TOP_K) as call:
+        with _SEARCH as call:
             hits = self._nearest(vector)
             call.documents(hits, relevant=self._passages_of(question), k=TOP_K)
         return hits

@@ -155,6 +155,8 @@ def serve() -> None:
     parameters.port = 0
     parameters.n_parallel = SLOTS
     parameters.n_ctx = SLOTS * _CONTEXT_TOKENS_PER_SLOT
+    # Remember no earlier prompts beyond the slots: memory stays small and every question is work.
+    parameters.cache_ram_mib = 0
     # One core for the model, the other for the application: more threads than cores are slower.
     parameters.cpuparams.n_threads = 1
     parameters.cpuparams_batch.n_threads = 1

@@ -11,6 +11,7 @@ from slotel.cli.demo_app.tally import Tally
 
 MODERATION_MODEL = "alt-profanity-check"
 FLAGGED_FROM = 0.8
+_CHECK = moderation(model=MODERATION_MODEL, provider="scikit-learn")
 
 
 class Moderator:
@@ -28,7 +29,7 @@ class Moderator:
     def flags(self, text: str) -> bool:
         """Return whether the text is abusive."""
         self._tally.count("moderation")
-        with moderation(model=MODERATION_MODEL, provider="scikit-learn") as call:
+        with _CHECK as call:
             probability = self.probability(text)
             flagged = probability >= FLAGGED_FROM
             call.verdict(flagged=flagged, categories={"profanity": probability})

@@ -19,6 +19,8 @@ CROWD = 4
 # Far below the time that any model needs, far above a connection on loopback.
 SHORT_TIMEOUT_SECONDS = 0.05
 _PATIENCE_CHUNKS = 4
+# Not asked before by anyone: the model server answers from its cache otherwise, too soon.
+_FRESH = QUESTIONS[-2 * CROWD : -CROWD]
 # The model has not written its first token by then.
 _PATIENCE_SECONDS = 0.4
 
@@ -38,14 +40,12 @@ class Asked:
     """One question that was asked.
 
     Attributes:
-        question: Its text.
         ending: How it ended.
         seconds: How long the user waited.
-        detail: The answer, or what went wrong.
+        detail: The question, or what went wrong; empty when the purpose says it all.
         purpose: Why it was asked in this way; empty for a plain question.
     """
 
-    question: str
     ending: Ending
     seconds: float
     detail: str
@@ -88,13 +88,13 @@ def _mishaps(assistant: Assistant) -> list[Step]:
     malformed = {"extra_body": {"response_format": {"type": "nonsense"}}}
     return [
         _abusive(assistant, ABUSIVE[0]),
-        _failing(assistant.using(misdirected), "sent to an address that does not exist"),
+        _failing(assistant.using(misdirected), _FRESH[0], "an address that does not exist"),
         _closed_early(assistant),
         _crowd(assistant),
         _abusive(assistant, ABUSIVE[1]),
-        _failing(assistant.using(impatient), f"timeout of {SHORT_TIMEOUT_SECONDS:g} s"),
+        _failing(assistant.using(impatient), _FRESH[1], f"timeout of {SHORT_TIMEOUT_SECONDS:g} s"),
         _task_cancelled(assistant),
-        _failing(assistant.using(client, **malformed), "a response format that does not exist"),
+        _failing(assistant.using(client, **malformed), _FRESH[0], "a malformed request"),
         _abusive(assistant, ABUSIVE[2]),
     ]
 
@@ -105,17 +105,17 @@ def _plain(assistant: Assistant, question: Question) -> Step:
 
 def _abusive(assistant: Assistant, text: str) -> Step:
     rude = Question(text, frozenset(), r"(?!)")  # no answer is right
-    return lambda: [_ask(assistant, rude, purpose="abusive")]
+    return lambda: [_ask(assistant, rude, purpose="abusive, says the classifier")]
 
 
-def _failing(assistant: Assistant, purpose: str) -> Step:
-    return lambda: [_ask(assistant, QUESTIONS[0], purpose=purpose)]
+def _failing(assistant: Assistant, question: Question, purpose: str) -> Step:
+    return lambda: [_ask(assistant, question, purpose=purpose)]
 
 
 def _closed_early(assistant: Assistant) -> Step:
     def step() -> list[Asked]:
         purpose = "stream closed early"
-        return [_ask(assistant, QUESTIONS[1], purpose=purpose, patience_chunks=_PATIENCE_CHUNKS)]
+        return [_ask(assistant, _FRESH[2], purpose=purpose, patience_chunks=_PATIENCE_CHUNKS)]
 
     return step
 
@@ -134,7 +134,7 @@ def _crowd(assistant: Assistant) -> Step:
 
 def _task_cancelled(assistant: Assistant) -> Step:
     def step() -> list[Asked]:
-        return [asyncio.run(_cancel_a_task(assistant, QUESTIONS[2]))]
+        return [asyncio.run(_cancel_a_task(assistant, _FRESH[3]))]
 
     return step
 
@@ -151,8 +151,8 @@ async def _cancel_a_task(assistant: Assistant, question: Question) -> Asked:
             answer = await task
         except asyncio.CancelledError:
             waited = time.perf_counter() - begun
-            return Asked(question.text, Ending.CANCELLED, waited, "task cancelled", purpose)
-    return _asked(question, answer, time.perf_counter() - begun, purpose)
+            return Asked(Ending.CANCELLED, waited, "", purpose)
+    return Asked(_ending(answer), time.perf_counter() - begun, question.text, purpose)
 
 
 def _ask(
@@ -165,15 +165,13 @@ def _ask(
     begun = time.perf_counter()
     try:
         answer = assistant.ask(question, patience_chunks=patience_chunks)
-    except (OpenAIError, AbusiveQuestionError) as error:
-        ending = Ending.FAILED if isinstance(error, OpenAIError) else Ending.REFUSED
+    except AbusiveQuestionError:
+        return Asked(Ending.REFUSED, time.perf_counter() - begun, "", purpose)
+    except OpenAIError as error:
         waited = time.perf_counter() - begun
-        return Asked(question.text, ending, waited, type(error).__name__, purpose)
-    return _asked(question, answer, time.perf_counter() - begun, purpose)
-
-
-def _asked(question: Question, answer: Answer, seconds: float, purpose: str) -> Asked:
-    return Asked(question.text, _ending(answer), seconds, answer.text.strip(), purpose)
+        return Asked(Ending.FAILED, waited, type(error).__name__, purpose)
+    detail = question.text if answer.correct is not None else ""
+    return Asked(_ending(answer), time.perf_counter() - begun, detail, purpose)
 
 
 def _ending(answer: Answer) -> Ending:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from openai import OpenAI
@@ -13,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from slotel._api import configure, flush, instrument, shutdown
+from slotel._api import instrument
+from slotel._runtime import configure, flush, shutdown
 from slotel.cli.demo_app.assistant import Assistant
 from slotel.cli.demo_app.corpus import documents, passages
 from slotel.cli.demo_app.figures import Count, counts, operation_rows, slo_rows
@@ -66,8 +66,7 @@ def show(*, local_model: bool, questions: int) -> bool:
         return _received(console, counted, receiver, delivered=delivered)
 
 
-@contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
+def _progress(console: Console) -> Progress:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -75,8 +74,7 @@ def _progress(console: Console) -> Iterator[Progress]:
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield progress
+    return Progress(*columns, console=console, transient=True)
 
 
 def _assistant(
@@ -125,6 +123,7 @@ def _configure(receiver: OtlpReceiver | None) -> None:
         configure(
             service=SERVICE,
             slos=SLOS,
+            metrics="otlp",
             endpoint=receiver.endpoint,
             protocol="http/protobuf",
             interval_seconds=_EXPORT_SECONDS,
@@ -145,7 +144,7 @@ def _ask_all(progress: Progress, assistant: Assistant, *, questions: int) -> lis
 
 
 def _line(asked: Asked) -> Text:
-    words = f"{asked.purpose}: {asked.detail}" if asked.purpose else asked.question
+    words = ": ".join(filter(None, (asked.purpose, asked.detail)))
     return Text.assemble(
         (f"{asked.ending.value:10}", _STYLES[asked.ending]),
         f"{duration(asked.seconds):>6}  ",
@@ -174,8 +173,8 @@ def _received(
         console.print(f"The collector at {os.environ[_ENDPOINT]} {outcome}.")
     else:
         console.print(
-            f"The collector at {receiver.endpoint} received {len(receiver.spans)} spans, "
-            f"{len(receiver.metric_names)} metrics and {len(receiver.metrics)} points."
+            f"The collector on port {receiver.port} received {len(receiver.spans)} spans, "
+            f"{len(receiver.metric_names)} metrics, {len(receiver.metrics)} points."
         )
     for count in counted:
         if not count.agrees:

@@ -65,7 +65,9 @@ def operations_table(rows: Sequence[OperationRow]) -> Table:
     """Return the table of operations: counts, durations, first tokens and token rates."""
     counts = ("\ncalls", "\nerr.", "\ncanc.", "\nrej.")
     times = ("duration\np50", "\np95", "\np99", "first\np50", "token\np95", "\np99")
-    table = _table("Operations", "\noperation", (*counts, *times, "\ntok/s"))
+    table = _table(
+        "Operations (times of successful calls)", "\noperation", (*counts, *times, "\ntok/s")
+    )
     for row in rows:
         table.add_row(
             row.operation,
@@ -141,7 +143,7 @@ def _count(number: int, style: str) -> Text:
 
 def _budget(row: SLORow) -> Text:
     style = "red" if row.budget_remaining < 0 else ""
-    return Text(percent(row.budget_remaining), style=style)
+    return Text(f"{row.budget_remaining:.0%}", style=style)
 
 
 def _verdict(verdict: str) -> Text:
