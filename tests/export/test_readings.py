@@ -34,7 +34,7 @@ def test_every_number_of_an_slo_is_told(recorder, clock, evaluate):
     assert values(found, "slotel.slo.error_budget.remaining.ratio", name=slo) == [-1.0]
     assert values(found, "slotel.slo.burn_rate", name=slo, window="5m") == pytest.approx([2.0])
     (coverage,) = values(found, "slotel.slo.coverage.ratio", name=slo)
-    assert coverage == pytest.approx(60 / (28 * 86_400))
+    assert coverage == pytest.approx(60 / (28 * 86_400), rel=1e-3)
     (percentile,) = [one for one in found if one.metric.name == "slotel.slo.percentile"]
     assert percentile.attributes == {"slotel.slo.name": slo, "slotel.quantile": "0.95"}
     assert percentile.value == pytest.approx(0.9, rel=0.004)
