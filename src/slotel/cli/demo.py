@@ -28,10 +28,8 @@ exit codes: 0 every call was measured and received, 1 some were not, 2 parts are
 """
 
 
-def add(
-    subparsers: argparse._SubParsersAction[Any],  # pyright: ignore[reportPrivateUsage]  # no public name
-) -> None:
-    """Add the command."""
+def add(subparsers: Any) -> None:
+    """Add the command and its options to what `ArgumentParser.add_subparsers()` returned."""
     parser = subparsers.add_parser(
         "demo",
         help="run a real assistant and watch its SLOs",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from slotel._version import __version__
-from slotel.cli import demo
+from slotel.cli import demo, init, validate
 from slotel.errors import SlotelError
 
 WRONG_USE = 2
@@ -22,11 +22,7 @@ _INTERRUPTED = 130
 class Command(Protocol):
     """What a command module offers; its name is the command's."""
 
-    def add(
-        self,
-        subparsers: argparse._SubParsersAction[Any],  # pyright: ignore[reportPrivateUsage]  # no public name
-        /,
-    ) -> object:
+    def add(self, subparsers: Any, /) -> object:
         """Add the command's parser."""
         ...
 
@@ -35,7 +31,7 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: dict[str, Command] = {"demo": demo}
+COMMANDS: dict[str, Command] = {"demo": demo, "init": init, "validate": validate}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

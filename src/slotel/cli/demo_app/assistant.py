@@ -73,8 +73,7 @@ class Assistant:
         """
         self.moderator.probability("hello")
         request = self._request(Question("Hello?", frozenset(), ""), [])
-        stream: Stream[ChatCompletionChunk] = self.client.chat.completions.create(**request)
-        with stream:
+        with self._stream(request) as stream:
             for _ in stream:
                 pass
 
@@ -95,8 +94,7 @@ class Assistant:
         request = self._request(question, self.library.find(question))
         self.tally.count("chat")
         pieces: list[str] = []
-        stream: Stream[ChatCompletionChunk] = self.client.chat.completions.create(**request)
-        with stream:
+        with self._stream(request) as stream:
             for chunk in stream:
                 pieces.append(_text(chunk))
                 if len(pieces) == patience_chunks:
@@ -115,8 +113,8 @@ class Assistant:
         self._refuse_abuse(question)
         request = self._request(question, self.library.find(question))
         self.tally.count("chat")
-        stream: AsyncStream[ChatCompletionChunk]
-        stream = await client.chat.completions.create(**request)
+        create: Any = client.chat.completions.create  # its overloads do not take a plain dict
+        stream: AsyncStream[ChatCompletionChunk] = await create(**request)
         async with stream:
             pieces = [_text(chunk) async for chunk in stream]
         return _judged(question, "".join(pieces))
@@ -124,6 +122,11 @@ class Assistant:
     def _refuse_abuse(self, question: Question) -> None:
         if self.moderator.flags(question.text):
             raise AbusiveQuestionError("I am happy to help when you ask politely.")
+
+    def _stream(self, request: dict[str, Any]) -> Stream[ChatCompletionChunk]:
+        create: Any = self.client.chat.completions.create  # its overloads do not take a plain dict
+        stream: Stream[ChatCompletionChunk] = create(**request)
+        return stream
 
     def _request(self, question: Question, hits: list[Hit]) -> dict[str, Any]:
         text = "\n".join(hit.text for hit in hits[:_PASSAGES_SHOWN])
