@@ -225,7 +225,8 @@ def event(data: Any, *, end: bytes = b"\n\n") -> bytes:
     """Return one server-sent event; events of the Responses API carry their type."""
     if isinstance(data, bytes):
         return b"data: " + data + end
-    named = f"event: {data['type']}\n".encode() if "sequence_number" in data else b""
+    numbered = isinstance(data, dict) and "sequence_number" in data
+    named = f"event: {data['type']}\n".encode() if numbered else b""
     return named + b"data: " + json.dumps(data).encode() + end
 
 
