@@ -95,9 +95,7 @@ def test_impossible_thresholds_are_refused(share, period, long):
 
 def test_the_table_for_28_days():
     """13.44 and 5.6 page, 2.8 and 14/15 make a ticket."""
-    rows = [
-        (t.severity, t.threshold, t.long_window, t.short_window) for t in alert_table(MONTH)
-    ]
+    rows = [(t.severity, t.threshold, t.long_window, t.short_window) for t in alert_table(MONTH)]
     assert rows == [
         (Severity.PAGE, Fraction("13.44"), "1h", "5m"),
         (Severity.PAGE, Fraction("5.6"), "6h", "30m"),
@@ -153,7 +151,7 @@ def test_a_tier_whose_window_does_not_fit_is_dropped():
     """An SLO over a day has no 24 h and no 3 d alert."""
     tiers = alert_tiers(Fraction("0.999"), period_seconds=DAY)
     assert [t.name for t in tiers.active] == ["fast"]
-    reasons = dict((t.name, why) for t, why in tiers.dropped)
+    reasons = {t.name: why for t, why in tiers.dropped}
     assert "would fire on a service that holds" in reasons["medium"]
     assert "24h window does not fit" in reasons["slow"]
 

@@ -47,7 +47,7 @@ def test_impossible_slos_are_refused_when_made(changes, message):
 @pytest.mark.parametrize("text", ["100%", "1", "100.0%", "0%", "0", "0.0"])
 def test_objectives_without_a_budget_or_a_promise_are_refused(text):
     """Neither everything nor nothing is an objective."""
-    with pytest.raises(InvalidValue, match="100%|above 0%"):
+    with pytest.raises(InvalidValue, match=r"100%|above 0%"):
         objective(text)
 
 

@@ -24,7 +24,9 @@ def test_every_preset_is_valid_and_explains_itself(preset):
     assert "@" not in text.replace("@slotel.", "")
 
 
-@pytest.mark.parametrize("service", ["support-bot", "null", "1", "a: b", 'quo"te', "wörld #1", "- x"])
+@pytest.mark.parametrize(
+    "service", ["support-bot", "null", "1", "a: b", 'quo"te', "wörld #1", "- x"]
+)
 def test_a_service_name_of_any_shape_survives(service):
     """Names that YAML would read otherwise are quoted."""
     assert parse(render("rag", service=service)).service == service

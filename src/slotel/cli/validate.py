@@ -34,7 +34,11 @@ def _check(file: str) -> int:
     from slotel.slo.spec import load, parse
 
     try:
-        document = parse(sys.stdin.read(), source="<stdin>") if file == "-" else load(file)
+        if file == "-":
+            file = "<stdin>"
+            document = parse(sys.stdin.read(), source=file)
+        else:
+            document = load(file)
     except SpecErrors as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)

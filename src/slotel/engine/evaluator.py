@@ -16,7 +16,7 @@ from slotel.engine.evaluation import (
 )
 from slotel.engine.ledger import Ledger
 from slotel.engine.tally import tally_of, timed_part
-from slotel.measure.clock import Clock, SteadyClock
+from slotel.measure.clock import Clock, Jump, SteadyClock
 from slotel.measure.window import EventWindow, WindowCounts
 from slotel.slo.burn_rate import BURN_WINDOWS, burn_rate
 from slotel.slo.error_budget import ErrorBudget
@@ -45,11 +45,17 @@ class _State:
             self.good += events.good
             self.bad += events.total - events.good
 
+    def skip(self, jump: Jump) -> None:
+        # What was lived through before the jump is known; the jump itself is not.
+        self.window.open_until(jump.from_unix_ns)
+        self.window.gap(jump.from_unix_ns, jump.to_unix_ns)
+        self.tally.interrupt()
+
     def reset(self, unix_ns: int) -> None:
         self.window = EventWindow()
         self.window.open_until(unix_ns)
         self.good = self.bad = 0
-        self.tally.reset()
+        self.tally.reset(unix_ns=unix_ns)
 
 
 class Evaluator:
@@ -82,7 +88,7 @@ class Evaluator:
             self._registered = True
             now_unix_ns = self._clock.unix_ns()
             for state in self._states.values():
-                state.tally.register(self._ledger)
+                state.tally.register(self._ledger, unix_ns=now_unix_ns)
                 state.window.open_until(now_unix_ns)
 
     def observe(self) -> None:
@@ -93,8 +99,7 @@ class Evaluator:
             now_unix_ns = self._clock.unix_ns()
             for state in self._states.values():
                 if jump is not None and jump.forward:
-                    state.window.gap(jump.from_unix_ns, jump.to_unix_ns)
-                    state.tally.interrupt()
+                    state.skip(jump)
                 state.observe(self._ledger, now_unix_ns)
 
     def evaluate(self) -> Evaluation:

@@ -70,7 +70,7 @@ class WorkCounts:
 class Tally(Protocol):
     """Turns what the ledger counted since the last time into events; the evaluator's own."""
 
-    def register(self, ledger: Ledger) -> None:
+    def register(self, ledger: Ledger, *, unix_ns: int) -> None:
         """Register cuts and take what was counted before as the zero."""
         ...
 
@@ -82,7 +82,7 @@ class Tally(Protocol):
         """Time was lost: the slice that is open cannot be judged."""
         ...
 
-    def reset(self) -> None:
+    def reset(self, *, unix_ns: int) -> None:
         """Start again at zero, as the ledger did, in a forked child."""
         ...
 
@@ -175,7 +175,7 @@ class EventTally:
         self.reader = EventReader(sli)
         self._last = EventCounts()
 
-    def register(self, ledger: Ledger) -> None:
+    def register(self, ledger: Ledger, *, unix_ns: int) -> None:
         """Register the cut and take what was counted before as the zero."""
         self.reader.register(ledger)
         self._last = self.reader.read(ledger)
@@ -189,7 +189,7 @@ class EventTally:
     def interrupt(self) -> None:
         """Do nothing: an event is judged by itself."""
 
-    def reset(self) -> None:
+    def reset(self, *, unix_ns: int) -> None:
         """Start again at zero."""
         self._last = EventCounts()
 
@@ -251,21 +251,25 @@ class SliceTally(Generic[_T]):
         self._per_ns = per_seconds * 1_000_000_000
         self._register, self._read, self._judge = register, read, judge
         self._zero = self._start = self._last = zero
-        self._index: int | None = None
+        self._index = 0
         self._whole = False
 
-    def register(self, ledger: Ledger) -> None:
+    def register(self, ledger: Ledger, *, unix_ns: int) -> None:
         """Register cuts and take what was counted before as the zero."""
         self._register(ledger)
-        self._start = self._last = self._read(ledger)
+        self._begin(self._read(ledger), unix_ns)
+
+    def _begin(self, figures: _T, unix_ns: int) -> None:
+        """Open the first slice; it can be judged only when it is seen from its very start."""
+        self._start = self._last = figures
+        self._index, late_ns = divmod(unix_ns, self._per_ns)
+        self._whole = late_ns == 0
 
     def take(self, ledger: Ledger, *, unix_ns: int) -> Events:
         """Return one event when a slice has closed and is valid, else none."""
-        index, at_start = divmod(unix_ns, self._per_ns)
+        index = unix_ns // self._per_ns
         now, events = self._read(ledger), Events(0, 0, unix_ns)
-        if self._index is None:
-            self._whole = at_start == 0
-        elif index != self._index:
+        if index != self._index:
             good = self._judge(self._start, self._last) if self._whole else None
             if good is not None:
                 events = Events(int(good), 1, (self._index + 1) * self._per_ns - 1)
@@ -278,10 +282,9 @@ class SliceTally(Generic[_T]):
         """Leave the open slice unjudged."""
         self._whole = False
 
-    def reset(self) -> None:
+    def reset(self, *, unix_ns: int) -> None:
         """Start again at zero, in the middle of a slice."""
-        self._start = self._last = self._zero
-        self._whole = False
+        self._begin(self._zero, unix_ns)
 
 
 def _percentile_tally(sli: SlicePercentile, reader: EventReader) -> Tally:

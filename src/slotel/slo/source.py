@@ -17,7 +17,7 @@ from ruamel.yaml.reader import ReaderError
 from slotel.errors import Fault
 from slotel.slo.value import InvalidValue, shown, suggestion
 
-MAX_BYTES = 1_000_000
+MAX_CHARACTERS = 1_000_000
 MAX_TEXT = 4_000
 MAX_DEPTH = 100
 
@@ -89,7 +89,7 @@ class Faults:
 
 def compose(text: str, faults: Faults) -> Node | None:
     """Return the root node of a YAML 1.2 (or JSON) text; None, with a fault, if there is none."""
-    if len(text) > MAX_BYTES:
+    if len(text) > MAX_CHARACTERS:
         faults.add(None, "", f"the document has {len(text):,} characters; 1,000,000 are read.")
         return None
     if _flow_depth(text) > MAX_DEPTH:

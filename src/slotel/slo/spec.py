@@ -29,7 +29,17 @@ from slotel.slo.sli_spec import (
     read_slice,
     sli_to_dict,
 )
-from slotel.slo.source import Faults, Fields, compose, items_of, kind_of, node_of, tag_of, text_of
+from slotel.slo.source import (
+    MAX_CHARACTERS,
+    Faults,
+    Fields,
+    compose,
+    items_of,
+    kind_of,
+    node_of,
+    tag_of,
+    text_of,
+)
 from slotel.slo.value import InvalidValue, format_duration, format_ratio, parse_duration, shown
 
 VERSION = "slotel/v1"
@@ -70,7 +80,9 @@ def load(path: str | Path) -> Document:
         SpecErrors: The document has faults; all of them are reported.
         OSError: The file cannot be read.
     """
-    data = Path(path).read_bytes()
+    with Path(path).open("rb") as file:
+        # No more than a document can have: a device or a dump never fills the memory.
+        data = file.read(4 * MAX_CHARACTERS + 1)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
