@@ -42,7 +42,6 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "engine": frozenset({"numpy"}),
     "_spans": frozenset({"opentelemetry"}),
     "_operation": frozenset({"opentelemetry"}),
-    "_site": frozenset({"opentelemetry"}),
     "_stream": frozenset({"opentelemetry"}),
     "_site": frozenset({"opentelemetry"}),
     "export": frozenset({"opentelemetry", "numpy"}),

@@ -12,7 +12,6 @@ from typing import assert_type
 
 import slotel
 
-
 # --- functions --------------------------------------------------------------------------------
 
 
