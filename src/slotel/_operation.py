@@ -571,27 +571,30 @@ class Operation(Link):
                 octave = int(value * buffer.quantity.scale).bit_length()
                 buffer.exemplars[octave] = Exemplar(value, now, *identity)
 
-    def start_span(self, context: Context) -> Span | None:
+    def start_span(self, context: Context) -> Span:
         """Start this call's span under the one of that context, without making it current."""
-        site = self.site
-        attributes = dict(site.start_attributes)
+        site, figures = self.site, self.figures
+        attributes, name = dict(site.start_attributes), site.span_name
         if self.labels:
             attributes.update(self.labels)
-        name = site.span_name
-        figures = self.figures
         if figures is not None:
-            if figures.provider is not None:
-                attributes[semconv.PROVIDER_NAME] = figures.provider
-            if figures.model is not None:
-                attributes[semconv.REQUEST_MODEL] = figures.model
-                if site.model is None:
-                    name = f"{site.operation} {figures.model}"
-            attributes.update(figures.attributes)
+            name = self._say_request(figures, attributes)
         span = _spans.make(name, kind=site.span_kind, attributes=attributes, context=context)
-        if span is not None and span.is_recording():
+        if span.is_recording():
             self.span = span
             self.state = NOTED
         return span
+
+    def _say_request(self, figures: Figures, attributes: dict[str, Any]) -> str:
+        """Add what `begin` was told to the start attributes; returns the span's name."""
+        site = self.site
+        attributes.update(figures.attributes)
+        if figures.provider is not None:
+            attributes[semconv.PROVIDER_NAME] = figures.provider
+        if figures.model is None:
+            return site.span_name
+        attributes[semconv.REQUEST_MODEL] = figures.model
+        return f"{site.operation} {figures.model}" if site.model is None else site.span_name
 
 
 _NO_FIGURES = Figures()
@@ -644,8 +647,8 @@ def begin(operation: Operation) -> None:
         operation.link(parent)
     if _spans.provider_is_set():
         context = _spans.get_context()
-        span = operation.start_span(context)
-        if span is not None:
+        if not _spans.is_ruled_out(context):
+            span = operation.start_span(context)
             operation.span_context = _spans.with_span(span, context)
     if operation.site.arrive is not None:
         operation.site.arrive(operation)

@@ -44,15 +44,19 @@ set_context: Callable[[Context], Token[Context]] = (
 """Makes a context current; returns the token for `restore_context`."""
 
 
-api_globals: dict[str, Any] = vars(otel_trace)
-"""Names of the API's trace module, where it keeps the provider that was set."""
-if "_TRACER_PROVIDER" not in api_globals:  # It moved: ask the public way at every call.
-    api_globals = {"_TRACER_PROVIDER": True}
+class _AskAlways:
+    """Stands in for the API's module when its variable has moved: as if a provider were set."""
+
+    _TRACER_PROVIDER: Any = True
+
+
+api: Any = otel_trace if hasattr(otel_trace, "_TRACER_PROVIDER") else _AskAlways
+"""Where `_TRACER_PROVIDER` is the provider that was set; an attribute of a module reads fastest."""
 
 
 def provider_is_set() -> bool:
     """Return True when a tracer provider has been set; cheap, as it is asked for every call."""
-    return api_globals["_TRACER_PROVIDER"] is not None
+    return api._TRACER_PROVIDER is not None  # noqa: SLF001  # guarded above
 
 
 def restore_context(token: Token[Context]) -> None:
@@ -98,29 +102,42 @@ def _current_source() -> _Source:
     return source
 
 
-def make(name: str, *, kind: SpanKind, attributes: Attributes, context: Context) -> Span | None:
-    """Start a span without making it current; None when an unsampled parent rules it out."""
-    source = _source
-    if source is None or source.provider is not api_globals["_TRACER_PROVIDER"]:
-        source = _current_source()
-    if source.follows_parent and _unsampled(context):
-        return None
-    return source.tracer.start_span(name, context=context, kind=kind, attributes=attributes)
+def make(name: str, *, kind: SpanKind, attributes: Attributes, context: Context) -> Span:
+    """Start a span without making it current."""
+    return _current_source().tracer.start_span(name, context, kind, attributes)
 
 
-def _unsampled(context: Context) -> bool:
+def is_ruled_out(context: Context) -> bool:
+    """Return True when the parent is not sampled and the sampler follows it: no span is needed.
+
+    Asked for every call, so the last such parent is remembered.
+    """
+    global _last_unsampled  # noqa: PLW0603  # replaced whole
     parent = context.get(_KEY) if _KEY is not None else otel_trace.get_current_span(context)
     if type(parent) is not NonRecordingSpan:
         return False
-    parent_context = parent.get_span_context()
-    return parent_context.is_valid and not parent_context.trace_flags & 1
+    source = _source
+    if source is None or source.provider is not api._TRACER_PROVIDER:  # noqa: SLF001  # guarded above
+        source = _current_source()
+    if not source.follows_parent:
+        return False
+    if parent is _last_unsampled:
+        return True
+    found = parent.get_span_context()
+    if not found.is_valid or found.trace_flags.sampled:
+        return False
+    _last_unsampled = parent
+    return True
+
+
+_last_unsampled: NonRecordingSpan | None = None
 
 
 def with_span(span: Span, context: Context) -> Context:
     """Return the context with this span as the current one."""
     if _KEY is None:
         return otel_trace.set_span_in_context(span, context)
-    return Context({**context, _KEY: span})
+    return Context({**context, _KEY: span}) if context else Context({_KEY: span})
 
 
 def end(

@@ -15,11 +15,18 @@ from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
-from slotel import _spans
 from slotel._faults import report
 from slotel._figures import FOLD_AT
 from slotel._operation import GONE, OUTSIDE, PLAIN, Operation, begin, clock, current, live, recorder
 from slotel._site import ADOPTED, Site
+from slotel._spans import (
+    api,
+    get_context,
+    is_ruled_out,
+    restore_context,
+    set_context,
+    with_span,
+)
 from slotel._stream import ABANDONED, Tally, drive, drive_coroutine, inside
 from slotel.errors import UsageError
 from slotel.measure.measurement import Outcome
@@ -39,7 +46,7 @@ _CALL = """
     if _slotel_arrive is not None:
         _slotel_arrive(_slotel_call)
     _slotel_token = None
-    if _slotel_otel["_TRACER_PROVIDER"] is not None:
+    if _slotel_otel._TRACER_PROVIDER is not None:
         _slotel_token = _slotel_span(_slotel_call)
     _slotel_publish(_slotel_call)
     _slotel_call.started = _slotel_started = _slotel_clock()
@@ -180,9 +187,9 @@ def _namespace(site: Site, function: Callable[..., Any]) -> dict[str, Any]:
         "_slotel_fn": function,
         "_slotel_new": site.record_class,
         "_slotel_get": current.get,
-        "_slotel_otel": _spans.api_globals,
+        "_slotel_otel": api,
         "_slotel_span": open_span,
-        "_slotel_restore": _spans.restore_context,
+        "_slotel_restore": restore_context,
         "_slotel_append": buffer.append,
         "_slotel_values": buffer.values,
         "_slotel_limit": SOFT_LIMIT,
@@ -267,14 +274,14 @@ def open_span(call: Operation) -> Any:
         The token that puts the context back; None when no span was made.
     """
     try:
-        context = _spans.get_context()
-        span = call.start_span(context)
-        if span is None:
+        context = get_context()
+        if is_ruled_out(context):
             return None
-        inside_span = _spans.with_span(span, context)
+        span = call.start_span(context)
+        inside_span = with_span(span, context)
         if call.span is not None:
             call.span_context = inside_span
-        return _spans.set_context(inside_span)
+        return set_context(inside_span)
     except Exception as error:  # noqa: BLE001  # a broken tracer must not break the call
         report("span.start", error)
         return None

@@ -119,7 +119,9 @@ class Pipeline:
             return False
         if self._turn.wait_for(lambda: self._answered >= mine, timeout_seconds):
             return self._succeeded
-        self._report(self._filter.reason or f"no answer within {timeout_seconds:.2g} s")
+        # Slow is not failing, unless the exporter has said so or there is no later.
+        if self._filter.reason or self._stopping:
+            self._report(self._filter.reason or f"no answer within {timeout_seconds:.2g} s")
         return False
 
     def _run(self) -> None:
@@ -174,7 +176,7 @@ class Pipeline:
             _log.warning(
                 "Metrics do not reach %s: %s. Calls go on and are counted. %s",
                 self._target,
-                fault,
+                fault.rstrip("."),
                 outlook,
             )
         elif fault is None and self._failing:

@@ -37,7 +37,8 @@ class Bank:
         counts: int64, shape (capacity,): values of each row.
         sums: float64, shape (capacity,): sum of each row, base unit.
         minima: float64, shape (capacity,); inf before the first value. `maxima` likewise.
-        explicit: int64, shape (capacity, n_bounds + 1): exact bucket counts.
+        below: int64, shape (capacity, n_bounds + n_cuts): how many values of each row are at or
+            below each bucket bound and each cut, exactly.
     """
 
     counts: Ints
@@ -52,8 +53,10 @@ class Bank:
         self.layout = layout
         self.buffers: list[Buffer] = []
         self.clamped = 0
-        self._bounds = np.array(measured.bounds, np.float64)
         self._cuts: list[tuple[float, bool]] = []
+        # Bucket bounds, then cuts. A cut "at least b" counts those that miss it: what is at or
+        # below the float that comes just before b.
+        self._edges: Floats = np.array(measured.bounds, np.float64)
         self._allocate(0)
 
     def admit(self, buffer: Buffer) -> None:
@@ -69,26 +72,27 @@ class Bank:
         if wanted in self._cuts:
             return self._cuts.index(wanted)
         self._cuts.append(wanted)
-        column = np.zeros((len(self.counts), 1), np.int64)
-        self._within = np.concatenate([self._within, column], axis=1)
+        edge = math.nextafter(bound, -math.inf) if at_least else bound
+        self._edges = np.append(self._edges, edge)
+        fresh = np.zeros((len(self.counts), 1), np.int64)
+        self.below = np.concatenate([self.below, fresh], axis=1)
+        self._registered = np.concatenate([self._registered, self.counts[:, None]], axis=1)
         self._set_exemplar_floors()
         return len(self._cuts) - 1
 
     def count_row(self, row: int, values: Floats) -> None:
-        """Count many values of one row; float64, shape (n,), base unit, all usable."""
-        low, high = float(values.min()), float(values.max())
+        """Count many values of one row; float64, shape (n,), ascending, base unit, all usable.
+
+        Sorted values cost one pass for all thresholds together, and give the extremes for nothing.
+        """
         self.counts[row] += len(values)
-        self.sums[row] += float(values.sum())
-        self._widen(row, low, high)
-        if len(self._bounds):
-            places = self._bounds.searchsorted(values, side="left")
-            self.explicit[row] += np.bincount(places, minlength=len(self._bounds) + 1)
-        for column, (bound, at_least) in enumerate(self._cuts):
-            met = values >= bound if at_least else values <= bound
-            self._within[row, column] += np.count_nonzero(met)
-        if low < 0.0:
-            self._histogram_row(row, -values[values < 0.0], negative=True)
-            values = values[values >= 0.0]
+        self.sums[row] += values.sum()
+        self._widen(row, float(values[0]), float(values[-1]))
+        self.below[row] += values.searchsorted(self._edges, side="right")
+        if values[0] < 0.0:
+            sign = int(values.searchsorted(0.0))
+            self._histogram_row(row, -values[:sign][::-1], negative=True)
+            values = values[sign:]
         if len(values):
             self._histogram_row(row, values, negative=False)
 
@@ -96,8 +100,7 @@ class Bank:
         """Count values of many rows; equal rows stand together."""
         starts = np.flatnonzero(np.diff(rows, prepend=-1))
         heads = rows[starts]
-        sizes = np.diff(starts, append=len(rows))
-        self.counts[heads] += sizes
+        self.counts[heads] += np.diff(starts, append=len(rows))
         self.sums[heads] += np.add.reduceat(values, starts)
         lows = np.minimum.reduceat(values, starts)
         highs = np.maximum.reduceat(values, starts)
@@ -105,11 +108,8 @@ class Bank:
         self.maxima[heads] = np.maximum(self.maxima[heads], highs)
         self.interval_minima[heads] = np.fmin(self.interval_minima[heads], lows)
         self.interval_maxima[heads] = np.fmax(self.interval_maxima[heads], highs)
-        if len(self._bounds):
-            np.add.at(self.explicit, (rows, self._bounds.searchsorted(values, side="left")), 1)
-        for column, (bound, at_least) in enumerate(self._cuts):
-            met = values >= bound if at_least else values <= bound
-            self._within[heads, column] += np.add.reduceat(met.astype(np.int64), starts)
+        met = values[:, None] <= self._edges
+        self.below[heads] += np.add.reduceat(met, starts, axis=0, dtype=np.int64)
         if self.quantity.signed and bool((lows < 0.0).any()):
             below = values < 0.0
             self._histogram_rows(rows[below], -values[below], negative=True)
@@ -118,8 +118,19 @@ class Bank:
             self._histogram_rows(rows, values, negative=False)
 
     def within(self, column: int) -> Ints:
-        """Return each row's number of values that met the cut."""
-        return self._within[: len(self.buffers), column].copy()
+        """Return each row's number of values that met the cut since it was registered."""
+        used = len(self.buffers)
+        below = self.below[:used, len(self.quantity.bounds) + column]
+        if not self._cuts[column][1]:
+            return below.copy()
+        found: Ints = self.counts[:used] - self._registered[:used, column] - below
+        return found
+
+    def bucket_counts(self, row: int) -> tuple[int, ...]:
+        """Return a row's exact bucket counts, one more than there are bounds."""
+        edges = self.below[row, : len(self.quantity.bounds)].tolist()
+        upper = [*edges, int(self.counts[row])]
+        return tuple(high - low for high, low in zip(upper, [0, *edges], strict=True))
 
     def rows_of(self, name: str) -> Any:
         """Return a copy of the named array, one element a row."""
@@ -147,10 +158,8 @@ class Bank:
 
     def clear(self) -> None:
         """Set everything to zero; rows, cuts and names stay."""
-        columns = len(self._cuts)
         slices = self.slices
         self._allocate(len(self.counts))
-        self._within = np.zeros((len(self.counts), columns), np.int64)
         slices.clear()
         self.slices = slices
         self.clamped = 0
@@ -160,14 +169,14 @@ class Bank:
         """Bytes of all arrays, sliding histograms included."""
         arrays = sum(int(getattr(self, name).nbytes) for name in _ROW_ARRAYS)
         pools = self._positive.nbytes + self._negative.nbytes
-        return arrays + pools + self.explicit.nbytes + self._within.nbytes + self.slices.nbytes
+        return arrays + pools + self.below.nbytes + self._registered.nbytes + self.slices.nbytes
 
     def _allocate(self, capacity: int) -> None:
         for name in _ROW_ARRAYS:
             kind = np.int64 if name == "counts" else np.float64
             setattr(self, name, np.full(capacity, _EMPTY[name], kind))
-        self.explicit = np.zeros((capacity, len(self._bounds) + 1), np.int64)
-        self._within = np.zeros((capacity, 0), np.int64)
+        self.below: Ints = np.zeros((capacity, len(self._edges)), np.int64)
+        self._registered: Ints = np.zeros((capacity, len(self._cuts)), np.int64)
         self._positive = SegmentPool(self.layout)
         self._negative = SegmentPool(self.layout)
         self._positive.resize(capacity)
@@ -180,35 +189,38 @@ class Bank:
             old = getattr(self, name)
             extra = np.full(more, _EMPTY[name], old.dtype)
             setattr(self, name, np.concatenate([old, extra]))
-        self.explicit = np.concatenate(
-            [self.explicit, np.zeros((more, self.explicit.shape[1]), np.int64)]
-        )
-        self._within = np.concatenate(
-            [self._within, np.zeros((more, self._within.shape[1]), np.int64)]
+        self.below = np.concatenate([self.below, np.zeros((more, len(self._edges)), np.int64)])
+        self._registered = np.concatenate(
+            [self._registered, np.zeros((more, len(self._cuts)), np.int64)]
         )
         self._positive.resize(capacity)
         self._negative.resize(capacity)
         self._set_exemplar_floors()
 
     def _widen(self, row: int, low: float, high: float) -> None:
-        self.minima[row] = min(self.minima[row], low)
-        self.maxima[row] = max(self.maxima[row], high)
-        self.interval_minima[row] = np.fmin(self.interval_minima[row], low)
-        self.interval_maxima[row] = np.fmax(self.interval_maxima[row], high)
+        if low < self.minima[row]:
+            self.minima[row] = low
+        if high > self.maxima[row]:
+            self.maxima[row] = high
+        # Not-a-number stands for an interval without a value: it compares false.
+        if not self.interval_minima[row] <= low:
+            self.interval_minima[row] = low
+        if not self.interval_maxima[row] >= high:
+            self.interval_maxima[row] = high
 
     def _units(self, values: Floats) -> Floats:
         units = values * self.quantity.scale
-        if len(units) and units.max() > HIGHEST_UNITS:
+        if units.max() > HIGHEST_UNITS:
             self.clamped += int(np.count_nonzero(units > HIGHEST_UNITS))
             units = np.minimum(units, float(HIGHEST_UNITS))
         return units
 
     def _histogram_row(self, row: int, values: Floats, *, negative: bool) -> None:
         indices = self.layout.index(self._units(values))
-        first = int(indices.min())
+        first = int(indices[0])
         counts = np.bincount(indices - first)
         (self._negative if negative else self._positive).add_counts(row, first, counts)
-        filled = np.flatnonzero(counts)
+        filled = counts.nonzero()[0]
         self.slices.add(self._keys(row, filled + first, negative), counts[filled])
 
     def _histogram_rows(self, rows: Ints, values: Floats, *, negative: bool) -> None:

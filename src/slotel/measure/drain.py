@@ -191,14 +191,14 @@ class Ledger:
             left -= size
             array = self._numbers(bank, taken)
             if array is None:
-                array = np.array(self._salvage(bank, taken), np.float64)
+                array = np.array(sorted(self._salvage(bank, taken)), np.float64)
             if len(array):
                 bank.count_row(buffer.row, array)
 
     def _count_small(self, bank: Bank, flat: list[float], rows: Ints, sizes: Ints) -> None:
-        array = self._numbers(bank, flat)
+        array = _floats(flat)
         owners = np.repeat(rows, sizes)
-        if array is None:
+        if array is None or not self._all_usable(bank, array.min(), array.max()):
             kept = [place for place, value in enumerate(flat) if self._usable(bank, value)]
             self._report(bank, [value for value in flat if not self._usable(bank, value)])
             array = np.array([float(flat[place]) for place in kept], np.float64)
@@ -207,15 +207,16 @@ class Ledger:
             bank.count_rows(owners, array)
 
     def _numbers(self, bank: Bank, taken: list[float]) -> Floats | None:
-        """Return the values as float64, or None when at least one of them is unusable."""
-        try:
-            array = np.frombuffer(struct.pack(f"{len(taken)}d", *taken))
-        except (struct.error, OverflowError, TypeError):
+        """Return the values, ascending, or None when at least one of them is unusable."""
+        array = _floats(taken)
+        if array is None:
             return None
-        low = array.min()
-        if (low >= 0.0 or (bank.quantity.signed and low > -math.inf)) and array.max() < math.inf:
-            return array
-        return None
+        array.sort()  # Not-a-number goes last, so both ends tell whether all are usable.
+        return array if self._all_usable(bank, array[0], array[-1]) else None
+
+    @staticmethod
+    def _all_usable(bank: Bank, low: float, high: float) -> bool:
+        return (low >= 0.0 or (bank.quantity.signed and low > -math.inf)) and high < math.inf
 
     def _salvage(self, bank: Bank, taken: list[float]) -> list[float]:
         self._report(bank, [value for value in taken if not self._usable(bank, value)])
@@ -351,7 +352,7 @@ class Ledger:
             maximum=float(bank.maxima[row]),
             interval_minimum=float(bank.interval_minima[row]),
             interval_maximum=float(bank.interval_maxima[row]),
-            bucket_counts=tuple(bank.explicit[row].tolist()),
+            bucket_counts=bank.bucket_counts(row),
             positive=bank.histogram(row),
             negative=bank.histogram(row, negative=True) if bank.quantity.signed else None,
             exemplars=tuple(buffer.exemplars.values()),
@@ -362,3 +363,15 @@ class Ledger:
         """Bytes of all arrays."""
         with self.lock:
             return sum(bank.nbytes for bank in self._banks.values())
+
+
+def _floats(taken: list[float]) -> Floats | None:
+    """Return numbers as float64, None when something else is among them."""
+    try:
+        # Through a bytearray, so that the array may be sorted in place; three times as fast as
+        # numpy's own conversion of a list.
+        packed = bytearray(8 * len(taken))
+        struct.pack_into(f"{len(taken)}d", packed, 0, *taken)
+    except (struct.error, OverflowError, TypeError):
+        return None
+    return np.frombuffer(packed)

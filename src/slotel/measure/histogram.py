@@ -61,8 +61,8 @@ class Layout:
         """
         offset = (_EXPONENT_BIAS + self.bits - 1) << self.bits
         found: Ints = (units.view(np.int64) >> (_MANTISSA_BITS - self.bits)) - offset
-        small = units < (1 << self.bits)
-        if small.any():
+        if units.min() < (1 << self.bits):
+            small = units < (1 << self.bits)
             found[small] = units[small].astype(np.int64)
         return found
 

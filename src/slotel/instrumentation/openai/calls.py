@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from slotel import semconv
 from slotel._site import Site
@@ -58,20 +60,42 @@ def begin(client: Any, options: Any, *, streaming: bool) -> Exchange | None:
     return start(client, api, as_object(options.json_data), streaming=streaming)
 
 
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """Whom a client talks to; `url` is the client's own object, to see when it is set anew."""
+
+    url: Any
+    provider: str
+    attributes: dict[str, Any]
+
+
+_servers: WeakKeyDictionary[Any, _Server] = WeakKeyDictionary()
+
+
+def _server(client: Any) -> _Server:
+    found = _servers.get(client)
+    url = client.base_url
+    if found is None or found.url is not url:
+        azure = any(base.__name__ == "BaseAzureClient" for base in type(client).__mro__)
+        attributes = {semconv.SERVER_ADDRESS: url.host}
+        port = url.port or _PORTS.get(url.scheme)
+        if port is not None:
+            attributes[semconv.SERVER_PORT] = port
+        found = _Server(url, find_provider(url.host, azure=azure), attributes)
+        _servers[client] = found
+    return found
+
+
 def start(client: Any, api: Api, body: Json, *, streaming: bool) -> Exchange:
     """Start to measure a call of a known endpoint."""
-    url = client.base_url
-    host = url.host
-    azure = any(base.__name__ == "BaseAzureClient" for base in type(client).__mro__)
+    server = _server(client)
     model = body.get("model")
-    attributes = _attributes(api, body)
-    attributes[semconv.SERVER_ADDRESS] = host
-    attributes[semconv.SERVER_PORT] = url.port or _PORTS.get(url.scheme, 0)
     call = SITES[api.operation].begin(
         model=model if isinstance(model, str) else None,
-        provider=find_provider(host, azure=azure),
+        provider=server.provider,
         streaming=streaming,
-        **attributes,
+        **_attributes(api, body),
+        **server.attributes,
     )
     return Exchange(call, api, body, streaming=streaming)
 
