@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
 
 from slotel._api import journey, score
-from slotel.cli.demo_app.library import Hit, Library
-from slotel.cli.demo_app.moderator import Moderator
 from slotel.cli.demo_app.questions import Question
 from slotel.cli.demo_app.tally import Tally
 from slotel.errors import RejectedError
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+
+    from slotel.cli.demo_app.library import Hit, Library
+    from slotel.cli.demo_app.moderator import Moderator
 
 JOURNEY = "ask-support"
 _INSTRUCTION = "You answer questions from the text you are given, in one short sentence."
