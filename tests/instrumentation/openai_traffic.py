@@ -1,4 +1,4 @@
-"""A service that speaks OpenAI's API inside the process: recorded-like bodies over a mock transport.
+"""A service that speaks OpenAI's API inside the process: real bodies over a mock transport.
 
 Nothing here is patched: the client builds real requests and reads real bytes; only the transport
 of its own HTTP library (httpx2, or httpx in older clients) answers them.

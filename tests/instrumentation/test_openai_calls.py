@@ -9,10 +9,10 @@ from typing import Any
 import openai
 import openai_traffic as traffic
 import pytest
-from conftest import Calls
 from openai_traffic import ASK, Service
 from pydantic import BaseModel
 
+from conftest import Calls
 from slotel.measure.measurement import Outcome
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import openai
 import openai_traffic as traffic
 import pytest
-from conftest import Calls
 from openai_traffic import ASK, CHAT_STREAM, Service, http
 
+from conftest import Calls
 from slotel.instrumentation.openai.failures import error_type, http_facts
 from slotel.measure.measurement import Outcome
 

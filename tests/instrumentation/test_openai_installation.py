@@ -12,10 +12,10 @@ import openai
 import openai_traffic as traffic
 import pytest
 import wrapt
-from conftest import Calls
 from openai import _base_client
 from openai_traffic import ASK, CHAT_STREAM, Service
 
+from conftest import Calls
 from slotel import _faults
 from slotel.instrumentation import openai as instrumentation
 from slotel.instrumentation.openai import hooks
@@ -90,8 +90,8 @@ def test_a_wrapper_around_ours_outlives_it_without_measuring(
 
 def test_a_stream_opened_before_removing_is_measured_to_its_end(calls: Calls) -> None:
     """What has begun is finished."""
-    stream = Service(traffic.stream(CHAT_STREAM)).client().chat.completions.create(
-        **ASK, stream=True
+    stream = (
+        Service(traffic.stream(CHAT_STREAM)).client().chat.completions.create(**ASK, stream=True)
     )
     next(stream)
     instrumentation.remove()

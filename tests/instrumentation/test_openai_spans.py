@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import openai_traffic as traffic
 import opentelemetry.trace as otel_trace
 import pytest
-from conftest import Calls
 from openai_traffic import ASK, CHAT_STREAM, Service
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -16,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
+from conftest import Calls
 from slotel import _operation
 from slotel.measure.measurement import Outcome, Role
 
@@ -60,8 +60,8 @@ def test_the_span_of_a_chat_follows_the_conventions(exporter: InMemorySpanExport
 
 def test_the_span_of_a_stream_has_its_times(exporter: InMemorySpanExporter) -> None:
     """First chunk and first content are two figures; the span lasts as long as the stream."""
-    stream = Service(traffic.stream(CHAT_STREAM)).client().chat.completions.create(
-        **ASK, stream=True
+    stream = (
+        Service(traffic.stream(CHAT_STREAM)).client().chat.completions.create(**ASK, stream=True)
     )
     assert not exporter.get_finished_spans()
     list(stream)

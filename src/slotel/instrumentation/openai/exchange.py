@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec
 from slotel import _faults
 from slotel._operation import Operation
 from slotel.instrumentation.openai.byte_streams import watch
-from slotel.instrumentation.openai.failures import error_type, http_facts, told
+from slotel.instrumentation.openai.failures import error_type, http_facts, is_the_clients
 from slotel.instrumentation.openai.raw_bodies import DONE, Copy, Tap, event_data
 from slotel.instrumentation.openai.shapes import (
     Answer,
@@ -59,44 +59,25 @@ class Exchange:
         ended: True once the operation was finished; everything after that is ignored.
     """
 
-    __slots__ = (
-        "_answer",
-        "_api",
-        "_before",
-        "_block",
-        "_copy",
-        "_done",
-        "_encoded",
-        "_events",
-        "_first_at",
-        "_last_at",
-        "_request",
-        "_response",
-        "_streaming",
-        "_tap",
-        "_watching",
-        "call",
-        "ended",
-    )
+    ended = False
+    _request: Any = None
+    _response: Any = None  # Only while the client's request runs: it must not live for us.
+    _watching = False
+    _encoded = False
+    _done = False
+    _tap: Tap | None = None
+    _copy: Copy | None = None
+    _block = b""
+    _before = 0
+    _events = 0
+    _first_at: float | None = None
+    _last_at: float | None = None
 
     def __init__(self, call: Operation, api: Api, body: Json, *, streaming: bool) -> None:
         self.call = call
-        self.ended = False
         self._api = api
-        self._answer = Answer(expected=expected_choices(body))
         self._streaming = streaming
-        self._response: Any = None
-        self._request: Any = None
-        self._watching = False
-        self._encoded = False
-        self._done = False
-        self._tap: Tap | None = None
-        self._copy: Copy | None = None
-        self._block = b""
-        self._before = 0
-        self._events = 0
-        self._first_at: float | None = None
-        self._last_at: float | None = None
+        self._answer = Answer(expected=expected_choices(body))
 
     # --- told by the hooks --------------------------------------------------------------------
 
@@ -141,7 +122,7 @@ class Exchange:
             return
         if response is not None and not self._answer.complete:
             self._read_memory(response)
-        self._end_as_told()
+        self._end_as_read()
 
     @_safe
     def failed(self, error: BaseException) -> None:
@@ -160,6 +141,8 @@ class Exchange:
 
     def arrived(self, block: bytes) -> None:
         """A block has come."""
+        if self.ended:
+            return
         self._block = block
         self._before = self._events
         if self._first_at is None:
@@ -179,10 +162,7 @@ class Exchange:
         elif not self._told_end() and not self._encoded:
             for data in self._unread():
                 self._sniff(data, perf_counter())
-        if self._streaming and not (self._told_end() or self._encoded):
-            self._end(Outcome.ERROR, error_type=INCOMPLETE)
-        else:
-            self._end_as_told()
+        self._end_as_read()
 
     @_safe
     def broken(self, error: BaseException) -> None:
@@ -199,7 +179,7 @@ class Exchange:
         self.wanted()
         if self._told_end() or self._next_is_done():
             self._end_as_told()
-        elif isinstance(error, Exception) and told(error, "request") is self._request:
+        elif error is not None and is_the_clients(error, self._request):
             self._end_by(error)
         elif isinstance(error, GeneratorExit):
             # Given up some time ago, now collected: only what it lasted until then is known.
@@ -281,6 +261,13 @@ class Exchange:
 
     # --- ending -------------------------------------------------------------------------------
 
+    def _end_as_read(self) -> None:
+        """End when nothing more can come; a stream must have said that it is complete."""
+        if self._streaming and not (self._told_end() or self._encoded):
+            self._end(Outcome.ERROR, error_type=INCOMPLETE)
+        else:
+            self._end_as_told()
+
     def _end_as_told(self) -> None:
         """End by what the answer says of itself, at the time of its last event."""
         answer = self._answer
@@ -324,7 +311,7 @@ class Exchange:
         )
         if answer.usage is not None:
             call.usage(**token_counts(answer.usage), source="provider")
-        elif self._api.has_usage and outcome is Outcome.SUCCESS:
+        elif self._api.has_usage and (outcome is Outcome.SUCCESS or self._last_at is not None):
             call.usage(source="missing")
         if answer.flagged is not None:
             call.verdict(flagged=answer.flagged, categories=answer.categories)

@@ -50,6 +50,20 @@ def error_type(error: BaseException) -> str:
     return type(error).__name__
 
 
+def is_the_clients(error: BaseException, request: Any) -> bool:
+    """Tell whether an error in flight was raised by the client while it read this request's answer.
+
+    Otherwise it is its caller's own, passing through a `with` block. The client's carry their
+    request, or (malformed JSON, say) have not left the client's stream yet.
+    """
+    if not isinstance(error, Exception):
+        return False
+    if request is not None and told(error, "request") is request:
+        return True
+    trace = error.__traceback__
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "openai._streaming"
+
+
 def http_facts(error: BaseException) -> dict[str, Any]:
     """Return what an error tells of its exchange: status, request id, retries taken, code.
 
