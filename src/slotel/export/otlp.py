@@ -55,7 +55,7 @@ class OtlpWay:
         """Start to export, or say that there is nowhere to."""
         if self._pipeline is not None:
             return
-        if not self._settings.has_endpoint and self._connect is None:
+        if not self._has_target:
             _log.warning(
                 "No OTLP endpoint is given, so metrics stay in this process. Set "
                 "OTEL_EXPORTER_OTLP_ENDPOINT or give endpoint=, or metrics='none' to have it so."
@@ -91,12 +91,20 @@ class OtlpWay:
     def describe(self) -> str:
         """Return where metrics go and how, in one line."""
         settings = self._settings
-        if not settings.has_endpoint:
+        if not self._has_target:
             return "otlp: no endpoint, nothing is exported"
         return (
-            f"otlp: to {settings.target} every {settings.interval_seconds:g} s,"
+            f"otlp: to {self._target} every {settings.interval_seconds:g} s,"
             f" {settings.temporality.value}, {settings.histogram.value}"
         )
+
+    @property
+    def _has_target(self) -> bool:
+        return self._settings.has_endpoint or self._connect is not None
+
+    @property
+    def _target(self) -> str:
+        return self._settings.target if self._connect is None else "the exporter given"
 
     def _notice_fork(self) -> None:
         if self._process == os.getpid():
@@ -119,7 +127,7 @@ class OtlpWay:
             delivered=producer.delivered,
             connect=self._connect or (lambda: make_exporter(self._settings)),
             interval_seconds=self._settings.interval_seconds,
-            target=self._settings.target,
+            target=self._target,
         )
 
 
