@@ -31,7 +31,7 @@ from slotel.measure.measurement import Outcome, SeriesKey
 from slotel.measure.series import Exemplar, Recorder
 from slotel.slo.spec import parse
 
-pytestmark = [pytest.mark.loopback, pytest.mark.slow]
+pytestmark = pytest.mark.loopback
 
 RESOURCE = {"service.name": "support-bot", "team": "assist", "service.instance.id": "bot-1"}
 SLOS = """
