@@ -116,16 +116,50 @@ def test_a_stream_without_usage_says_so(calls: Calls) -> None:
     assert (call.usage, call.usage_source) == ({}, "missing")
 
 
-def test_a_stream_from_memory_is_measured(calls: Calls) -> None:
-    """A replaying transport hands over the whole body at once: the call is over then."""
-    text = b"".join(traffic.blocks(CHAT_STREAM))
+def replayed(*events: Any) -> Any:
+    """Return a client whose transport hands over the whole body at once, as a cassette does."""
+    text = b"".join(traffic.blocks(events))
     headers = {"content-type": "text/event-stream"}
     service = Service(lambda request: traffic.http.Response(200, headers=headers, content=text))
-    stream = service.client().chat.completions.create(**ASK, stream=True)
+    return service.client()
+
+
+def test_a_stream_from_memory_is_measured(calls: Calls) -> None:
+    """It ends with its last event, for there are no bytes to wait for."""
+    stream = replayed(*CHAT_STREAM).chat.completions.create(**ASK, stream=True)
+    assert not calls
+    assert len(list(stream)) == 5
+    assert_complete(calls.only())
+
+
+def test_a_stream_from_memory_need_not_give_a_reason(calls: Calls) -> None:
+    """`[DONE]` completes it; without that it was cut off."""
+    list(replayed(ROLE, HELLO, DONE).chat.completions.create(**ASK, stream=True))
+    assert shape(calls.only()) == (Outcome.SUCCESS, None, 2)
+    list(replayed(ROLE, HELLO).chat.completions.create(**ASK, stream=True))
+    assert shape(calls.only()) == (Outcome.ERROR, "incomplete_stream", 2)
+    list(replayed().chat.completions.create(**ASK, stream=True))
+    assert shape(calls.only()) == (Outcome.ERROR, "incomplete_stream", 0)
+
+
+def test_a_stream_from_memory_left_early_is_cancelled(calls: Calls) -> None:
+    """Nothing is told of its closing; it ends when it is collected."""
+    with replayed(*CHAT_STREAM).chat.completions.create(**ASK, stream=True) as stream:
+        next(stream)
+    del stream
+    gc.collect()
+    assert shape(calls.only()) == (Outcome.CANCELLED, None, 1)
+
+
+def test_lines_from_memory_are_read_when_they_are_collected(calls: Calls) -> None:
+    """Nobody tells how far they were read; the call was over before anyway."""
+    chat = replayed(*CHAT_STREAM).chat.completions
+    with chat.with_streaming_response.create(**ASK, stream=True) as response:
+        assert list(response.iter_lines())
+    del response
+    gc.collect()
     call = calls.only()
     assert (shape(call), call.usage) == ((Outcome.SUCCESS, None, 5), traffic.TOKENS)
-    assert len(list(stream)) == 5
-    assert not calls
 
 
 # --- what is content --------------------------------------------------------------------------

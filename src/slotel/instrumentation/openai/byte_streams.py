@@ -35,7 +35,7 @@ class Watcher(Protocol):
         ...
 
     def dropped(self) -> None:
-        """The body, or its iterator, was collected without being closed."""
+        """The iterator was collected; it may have been left before the end."""
         ...
 
 
@@ -110,11 +110,6 @@ class _Body:
         if name == "_inner":
             raise AttributeError(name)
         return getattr(self._inner, name)
-
-    def __del__(self) -> None:
-        watcher = self.__dict__.get("_watcher")
-        if watcher is not None:
-            watcher.dropped()
 
 
 class _SyncBody(_Body):

@@ -12,7 +12,7 @@ from slotel import _faults
 from slotel._operation import Operation
 from slotel.instrumentation.openai.byte_streams import watch
 from slotel.instrumentation.openai.failures import error_type, http_facts, is_the_clients
-from slotel.instrumentation.openai.raw_bodies import DONE, Copy, Tap, event_data
+from slotel.instrumentation.openai.raw_bodies import DONE, Copy, Tap, count_events, event_data
 from slotel.instrumentation.openai.shapes import (
     Answer,
     Api,
@@ -72,6 +72,10 @@ class Exchange:
     _events = 0
     _first_at: float | None = None
     _last_at: float | None = None
+    # Of a stream that is in memory, as replaying transports have it: nothing tells when it is
+    # read, so its events are counted.
+    _last_event = 0
+    _ends_with_done = False
 
     def __init__(self, call: Operation, api: Api, body: Json, *, streaming: bool) -> None:
         self.call = call
@@ -94,6 +98,9 @@ class Exchange:
         self._request = response.request
         self._response = response
         if response.is_closed:
+            if self._streaming:
+                self._block = response.content
+                self._last_event, self._ends_with_done = count_events(self._block)
             return
         self._encoded = bool(headers.get("content-encoding"))
         body = watch(response.stream, self)
@@ -111,14 +118,21 @@ class Exchange:
         if self._streaming:
             self._tap = None
             self._take(data, perf_counter())
+            if self._events == self._last_event:
+                self._end_of_memory()
         else:
             self._read(data)
+
+    @_safe
+    def _end_of_memory(self) -> None:
+        self._done = self._ends_with_done
+        self._end_as_read()
 
     @_safe
     def returned(self) -> None:
         """The client's request returned to its caller; a body may still be unread."""
         response, self._response = self._response, None
-        if self._watching:
+        if self._watching or self._last_event:
             return
         if response is not None and not self._answer.complete:
             self._read_memory(response)
@@ -188,14 +202,20 @@ class Exchange:
             self._end(Outcome.CANCELLED)
 
     def dropped(self) -> None:
-        """The body was collected; how long ago it was given up is not known."""
+        """The body's reader was collected; how long ago it was given up is not known."""
         if self.ended or sys.is_finalizing():
             return
         self._dropped()
 
+    __del__ = dropped  # Nobody is left who could read the body.
+
     @_safe
     def _dropped(self) -> None:
-        if not self._told_end():
+        if self._last_event and not self._events:
+            # In memory and not parsed: read as lines or bytes, if at all.
+            for data in self._unread():
+                self._sniff(data, self._last_at or perf_counter())
+        elif not self._told_end():
             # Old clients do not close a stream whose error event made them raise.
             for data in self._unread()[:1]:
                 if data.startswith(DONE) or b'"error"' in data:
@@ -241,12 +261,7 @@ class Exchange:
 
     def _read_memory(self, response: Any) -> None:
         """Read a body that is in memory and that the client did not parse for its caller."""
-        if not response.is_closed:
-            return
-        if self._streaming:
-            for data in event_data(response.content):
-                self._sniff(data, perf_counter())
-        elif "json" in response.headers.get("content-type", ""):
+        if response.is_closed and "json" in response.headers.get("content-type", ""):
             self._read(_loads(response.content))
 
     def _unread(self) -> list[bytes]:

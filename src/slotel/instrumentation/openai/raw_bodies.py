@@ -25,6 +25,13 @@ def event_data(block: bytes) -> list[bytes]:
     return found
 
 
+def count_events(body: bytes) -> tuple[int, bool]:
+    """Return how many events a whole body has for the client to parse, and if `[DONE]` ends it."""
+    count = body.count(b"\ndata:") + body.startswith(b"data:")
+    done = DONE in body[-32:]
+    return count - done, done
+
+
 class Tap:
     """Blocks of an event stream while it is not known whether the client parses them.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 Json = Mapping[str, Any]
 
@@ -20,8 +20,9 @@ def as_object(value: Any) -> Json:
 
 def as_objects(value: Any) -> list[Json]:
     """Return the objects of a JSON array; none of anything else."""
-    items = cast("list[Any]", value) if isinstance(value, list) else []
-    return [item for item in items if isinstance(item, Mapping)]
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, Mapping)]  # pyright: ignore[reportUnknownVariableType]
 
 
 @dataclass(slots=True)
