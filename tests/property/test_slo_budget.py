@@ -1,6 +1,7 @@
 """Laws of budgets, burn rates and alert tiers."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,7 +92,7 @@ def test_every_active_tier_can_fire_and_no_page_is_lost(objective, period):
 def test_tiers_grow_slower_and_longer_down_the_table(period):
     """Each line of the table is slower and longer than the one above, and spends its share."""
     table = alert_table(period)
-    for above, below in zip(table, table[1:], strict=False):
+    for above, below in pairwise(table):
         assert above.threshold > below.threshold
         assert above.long_seconds < below.long_seconds
     for tier in table:

@@ -6,7 +6,7 @@ import pytest
 
 from slotel.slo.objective import SLO, Document, objective
 from slotel.slo.sli import Availability, Latency, Selection
-from slotel.slo.value import InvalidValue
+from slotel.slo.value import InvalidValueError
 
 
 def slo(**changes) -> SLO:
@@ -40,20 +40,20 @@ def test_an_slo_made_by_hand_has_the_documented_defaults():
 )
 def test_impossible_slos_are_refused_when_made(changes, message):
     """The message says what was wrong and what to write."""
-    with pytest.raises(InvalidValue, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         slo(**changes)
 
 
 @pytest.mark.parametrize("text", ["100%", "1", "100.0%", "0%", "0", "0.0"])
 def test_objectives_without_a_budget_or_a_promise_are_refused(text):
     """Neither everything nor nothing is an objective."""
-    with pytest.raises(InvalidValue, match=r"100%|above 0%"):
+    with pytest.raises(InvalidValueError, match=r"100%|above 0%"):
         objective(text)
 
 
 def test_a_document_refuses_two_slos_of_one_name():
     """Names are keys of everything that is exported."""
-    with pytest.raises(InvalidValue, match="two SLOs are named 'a'"):
+    with pytest.raises(InvalidValueError, match="two SLOs are named 'a'"):
         Document(slos=(slo(), slo()))
 
 

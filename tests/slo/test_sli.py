@@ -20,7 +20,7 @@ from slotel.slo.sli import (
     TimeToFirstToken,
     Work,
 )
-from slotel.slo.value import InvalidValue
+from slotel.slo.value import InvalidValueError
 
 CHAT = SeriesKey("chat", provider="openai", model="small", attributes=(("tier", "gold"),))
 
@@ -138,7 +138,7 @@ def latency(at_most_seconds):
 )
 def test_impossible_slis_are_refused_when_made(build, message):
     """A wrong value in Python is refused as one in a document is."""
-    with pytest.raises(InvalidValue, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         build()
 
 

@@ -305,6 +305,7 @@ def test_doubled_keys_and_doubled_names_name_the_first():
         ("slos:\n\t- a\n", "Indent with spaces, never with tabs"),
         ("a: 1\n---\nb: 2\n", "Keep one document in a file"),
         ("a: \x00\n", "is not allowed in YAML. Remove it."),
+        ("%YAML 9.9\n---\na: 1\n", "this is not valid YAML"),
         ("a: *nowhere\n", "this is not valid YAML: found undefined alias"),
         ("version: slotel/v1\n", "s.yaml:1:1: slos is missing in the document. Write slos: and a"),
         ("version: slotel/v1\nslos: []\n", "s.yaml:2:7: slos: slos is an empty list"),
@@ -403,6 +404,18 @@ def test_plain_data_that_contains_itself_is_a_fault():
     data["slos"] = [data]
     with pytest.raises(SpecErrors, match="nested too deeply"):
         from_dict(data)
+
+
+def test_escaped_characters_of_json_are_whole_characters():
+    """JSON writes an emoji as two halves; a half alone becomes U+FFFD."""
+    data = {
+        "version": "slotel/v1",
+        "owner": "🙂",
+        "service": "\ud800",
+        "slos": [{"name": "a", "sli": {"availability": {}}, "objective": "99%"}],
+    }
+    for document in (parse(json.dumps(data)), from_dict(data)):
+        assert (document.owner, document.service) == ("🙂", "\ufffd")
 
 
 def test_two_doubled_names_in_plain_data_have_no_line():

@@ -6,7 +6,7 @@ import pytest
 
 from slotel.errors import SLOValueError
 from slotel.slo.value import (
-    InvalidValue,
+    InvalidValueError,
     format_duration,
     format_number,
     format_ratio,
@@ -55,7 +55,7 @@ def test_durations_are_read_exactly(text, seconds):
 )
 def test_unreadable_durations_name_the_value_and_the_cure(text, message, cure):
     """What cannot be read is refused with what was found and what to write."""
-    with pytest.raises(InvalidValue) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         parse_duration(text)
     assert message in caught.value.message
     assert cure in caught.value.cure
@@ -118,7 +118,7 @@ def test_shares_are_exact_fractions(text, share):
 )
 def test_unreadable_shares_name_the_value_and_the_cure(text, message, cure):
     """A percentage without its sign is not guessed; the cure says what to write."""
-    with pytest.raises(InvalidValue) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         parse_ratio(text)
     assert message in caught.value.message
     assert cure in caught.value.cure
@@ -148,5 +148,5 @@ def test_numbers_survive_writing_and_reading(text):
 @pytest.mark.parametrize("text", [".nan", ".inf", "1e999", "0x10", "1_000", "", "٣", "1/0"])
 def test_what_is_no_finite_decimal_number_is_refused(text):
     """NaN, infinity, other notations and other digits are no numbers here."""
-    with pytest.raises(InvalidValue):
+    with pytest.raises(InvalidValueError):
         parse_number(text)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from slotel.slo.burn_rate import DEFAULT_MIN_FAILURES
 from slotel.slo.sli import SLI
-from slotel.slo.value import InvalidValue, parse_ratio, shown
+from slotel.slo.value import InvalidValueError, parse_ratio, shown
 
 # The in-process windows reach back this far; DNS labels are what every backend accepts as a name.
 MAX_WINDOW_SECONDS = 35 * 86_400
@@ -21,7 +21,7 @@ def objective(text: str) -> Fraction:
     """Return the target share written as `99.9%`, `0.999` or `2/3`, exactly.
 
     Raises:
-        InvalidValue: It cannot be read, or does not lie strictly between 0 and 1.
+        InvalidValueError: It cannot be read, or does not lie strictly between 0 and 1.
     """
     value = parse_ratio(text)
     check_objective(value, text)
@@ -32,16 +32,16 @@ def check_objective(value: Fraction, text: str = "") -> None:
     """Refuse a target that no service can miss or none can meet.
 
     Raises:
-        InvalidValue: The value does not lie strictly between 0 and 1.
+        InvalidValueError: The value does not lie strictly between 0 and 1.
     """
     if value >= 1:
-        raise InvalidValue(
+        raise InvalidValueError(
             f"an objective must be below 100%, got {shown(text or str(value))}: "
             "it would leave no error budget.",
             "Write 99.9%, or what your users need.",
         )
     if value <= 0:
-        raise InvalidValue(
+        raise InvalidValueError(
             f"an objective must be above 0%, got {shown(text or str(value))}.",
             "Write the share of events that must be good, such as 99%.",
         )
@@ -51,12 +51,12 @@ def check_name(name: str) -> None:
     """Refuse a name that some backend could not carry.
 
     Raises:
-        InvalidValue: It is not 1 to 63 lower-case letters, digits and inner hyphens.
+        InvalidValueError: It is not 1 to 63 lower-case letters, digits and inner hyphens.
     """
     if _NAME.fullmatch(name):
         return
     better = re.sub(r"[^a-z0-9]+", "-", name.lower())[:63].strip("-")
-    raise InvalidValue(
+    raise InvalidValueError(
         f"a name has 1 to 63 lower-case letters, digits and inner hyphens, got {shown(name)}.",
         f"Write {better}." if better else "Write a name such as answer-latency.",
     )
@@ -66,10 +66,10 @@ def check_window(seconds: int) -> None:
     """Refuse a window that the process cannot hold.
 
     Raises:
-        InvalidValue: It is shorter than 5 minutes, longer than 35 days, or no multiple of 10 s.
+        InvalidValueError: It is not 5 minutes to 35 days in steps of 10 s.
     """
     if not MIN_WINDOW_SECONDS <= seconds <= MAX_WINDOW_SECONDS or seconds % 10:
-        raise InvalidValue(
+        raise InvalidValueError(
             f"a window lasts from 5m to 35d in steps of 10s, got {seconds} s.",
             "Write 28d; windows over 35 days are not supported in this version.",
         )
@@ -92,7 +92,7 @@ class SLO:
         journey: Label of the user journey it belongs to, kept as data.
 
     Raises:
-        InvalidValue: A value is outside its range.
+        InvalidValueError: A value is outside its range.
     """
 
     name: str
@@ -110,14 +110,16 @@ class SLO:
         check_name(self.name)
         # A float is refused, not converted: 1 - 0.999 is not 1/1000.
         if not isinstance(self.objective, Fraction):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"{self.name}: an objective is an exact Fraction, got {self.objective!r}.",
                 'Write slotel.slo.objective.objective("99.9%").',
             )
         check_objective(self.objective)
         check_window(self.window_seconds)
         if self.min_failures < 1:
-            raise InvalidValue(f"{self.name}: min_failures is at least 1, got {self.min_failures}.")
+            raise InvalidValueError(
+                f"{self.name}: min_failures is at least 1, got {self.min_failures}."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +142,7 @@ class Document:
         names = [slo.name for slo in self.slos]
         for name in names:
             if names.count(name) > 1:
-                raise InvalidValue(f"two SLOs are named {name!r}.", "Give each its own name.")
+                raise InvalidValueError(f"two SLOs are named {name!r}.", "Give each its own name.")
 
     def slo(self, name: str) -> SLO | None:
         """Return the SLO of that name, or None."""

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import ClassVar, TypeAlias
 
 from slotel.measure.measurement import SCORE, Outcome, Role, SeriesKey
-from slotel.slo.value import InvalidValue
+from slotel.slo.value import InvalidValueError
 
 # The grid of slices: whole multiples of the finest window slice, at most an hour.
 SLICE_STEP_SECONDS = 10
@@ -116,7 +116,7 @@ class _Timed:
 
     def __post_init__(self) -> None:
         if not 0 < self.at_most_seconds <= MAX_THRESHOLD_SECONDS:
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"at_most must be over 0 and at most 24 hours, got {self.at_most_seconds!r} s."
             )
 
@@ -206,7 +206,7 @@ class Quality:
     def __post_init__(self) -> None:
         bounds = [bound for bound in (self.at_least, self.at_most) if bound is not None]
         if len(bounds) != 1 or not math.isfinite(bounds[0]):
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"quality of {self.score!r} needs exactly one finite bound, got "
                 f"at_least={self.at_least!r}, at_most={self.at_most!r}.",
                 "Write at_least: 0.8, or at_most: 0.2.",
@@ -243,7 +243,7 @@ class Work(StrEnum):
 
 def _check_slice(per_seconds: int) -> None:
     if per_seconds % SLICE_STEP_SECONDS or not 0 < per_seconds <= MAX_SLICE_SECONDS:
-        raise InvalidValue(
+        raise InvalidValueError(
             f"per must be a whole multiple of 10s, at most 1h, got {per_seconds} s.",
             "Write 1m or 5m.",
         )
@@ -273,7 +273,7 @@ class Throughput:
 
     def __post_init__(self) -> None:
         if not 0 < self.floor_per_second <= 1_000_000_000:
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"a throughput floor must be over 0 and at most 1e9, got {self.floor_per_second}."
             )
         _check_slice(self.per_seconds)
@@ -305,7 +305,7 @@ class SlicePercentile:
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
-            raise InvalidValue(f"a percentile lies between p0 and p100, got {self.share}.")
+            raise InvalidValueError(f"a percentile lies between p0 and p100, got {self.share}.")
         _check_slice(self.per_seconds)
 
     @property

@@ -26,7 +26,7 @@ from slotel.slo.sli import (
 )
 from slotel.slo.source import Faults, Fields, empty_mapping, entries_of, text_of
 from slotel.slo.value import (
-    InvalidValue,
+    InvalidValueError,
     format_duration,
     format_number,
     parse_duration,
@@ -77,11 +77,11 @@ def parse_percentile(text: str) -> Percentile:
     """Return the percentile written as `p95 <= 2s` or `p5 >= 0.8`.
 
     Raises:
-        InvalidValue: It cannot be read, or is p0.
+        InvalidValueError: It cannot be read, or is p0.
     """
     match = _PERCENTILE.fullmatch(text.strip())
     if match is None or not Fraction(match[1]):
-        raise InvalidValue(
+        raise InvalidValueError(
             f"a percentile objective cannot be read from {shown(text)}.",
             "Write it as p95 <= 2s.",
         )

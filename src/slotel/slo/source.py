@@ -15,7 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from slotel.errors import Fault
-from slotel.slo.value import InvalidValue, shown, suggestion
+from slotel.slo.value import InvalidValueError, shown, suggestion
 
 MAX_CHARACTERS = 1_000_000
 MAX_TEXT = 4_000
@@ -23,6 +23,7 @@ MAX_DEPTH = 100
 
 _Value = TypeVar("_Value")
 _TAG = "tag:yaml.org,2002:"
+_HALF = re.compile("[\ud800-\udfff]")
 _KINDS = {
     "str": "text",
     "int": "a whole number",
@@ -41,8 +42,17 @@ def tag_of(node: Node) -> str:
 
 
 def text_of(node: Node) -> str:
-    """Return a scalar's text as it was written, without quotes."""
-    return str(cast(Any, node).value)
+    """Return a scalar's text as it was written, without quotes.
+
+    JSON escapes characters beyond the first plane as two halves, which YAML leaves apart; they
+    are joined, and a half without its other becomes U+FFFD: no such text can be sent anywhere.
+    """
+    text = str(cast(Any, node).value)
+    return text if _HALF.search(text) is None else _joined(text)
+
+
+def _joined(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def kind_of(node: Node) -> str:
@@ -74,7 +84,7 @@ class Faults:
         """Return what `read` makes of the scalar's text; note the fault if it refuses."""
         try:
             return read(text_of(node))
-        except InvalidValue as error:
+        except InvalidValueError as error:
             self.add(node, path, error.message, error.cure)
             return None
 
@@ -82,7 +92,7 @@ class Faults:
         """Return what `build` makes; note the fault if one of its values is refused."""
         try:
             return build()
-        except InvalidValue as error:
+        except InvalidValueError as error:
             self.add(node, path, error.message, error.cure)
             return None
 
@@ -104,8 +114,17 @@ def compose(text: str, faults: Faults) -> Node | None:
         line = text.count("\n", 0, int(caught.position)) + 1
         message = f"the character {caught.character!r} is not allowed in YAML."
         faults.found.append(Fault(faults.source, line, 1, "", message, "Remove it."))
-    except (YAMLError, YAMLStreamError, ValueError) as error:
-        faults.add(None, "", f"this is not valid YAML: {' '.join(str(error).split())}.")
+    # The parser itself raises these on directives and tags that it does not expect.
+    except (
+        YAMLError,
+        YAMLStreamError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        problem = " ".join(f"{type(error).__name__} {error}".split())
+        faults.add(None, "", f"this is not valid YAML: {problem}.")
     except RecursionError:
         faults.add(None, "", "the document is nested too deeply to be an SLO document.")
     else:

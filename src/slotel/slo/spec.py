@@ -40,7 +40,7 @@ from slotel.slo.source import (
     tag_of,
     text_of,
 )
-from slotel.slo.value import InvalidValue, format_duration, format_ratio, parse_duration, shown
+from slotel.slo.value import InvalidValueError, format_duration, format_ratio, parse_duration, shown
 
 VERSION = "slotel/v1"
 DEFAULT_SLICES = Fraction(99, 100)
@@ -226,9 +226,9 @@ def _target(fields: Fields) -> _Target | None:
 def _share(text: str) -> Fraction:
     try:
         return parse_objective(text)
-    except InvalidValue as error:
+    except InvalidValueError as error:
         if not error.cure:
-            raise InvalidValue(error.message, "Write 99%, or p95 <= 2s.") from error
+            raise InvalidValueError(error.message, "Write 99%, or p95 <= 2s.") from error
         raise
 
 
@@ -270,14 +270,14 @@ def _window(fields: Fields) -> int | None:
 def _window_seconds(text: str) -> int:
     seconds = parse_duration(text)
     if seconds.denominator != 1:
-        raise InvalidValue(f"a window has whole seconds, got {shown(text)}.", "Write 28d.")
+        raise InvalidValueError(f"a window has whole seconds, got {shown(text)}.", "Write 28d.")
     check_window(int(seconds))
     return int(seconds)
 
 
 def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) > 0):
-        raise InvalidValue(
+        raise InvalidValueError(
             f"min_failures is a whole number from 1 to {_MAX_MIN_FAILURES:,}, got {shown(text)}.",
             "Write 3, or 1 if every failure matters.",
         )

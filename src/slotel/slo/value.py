@@ -30,7 +30,7 @@ _QUOTIENT = re.compile(r"([+-]?[0-9]+)/([0-9]+)")
 _RATIO = re.compile(rf"({_PLAIN})\s*(%?)|([0-9]+)/([0-9]+)")
 
 
-class InvalidValue(SLOValueError):  # noqa: N818 - it is one of the values that are faults
+class InvalidValueError(SLOValueError):
     """A value that cannot be used: what is wrong with it, and what to write instead.
 
     Attributes:
@@ -59,7 +59,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def _checked(text: str, what: str, example: str) -> str:
     text = text.strip()
     if not text or len(text) > MAX_TEXT or not text.replace("µ", "u").isascii():
-        raise InvalidValue(f"{what} cannot be read from {shown(text)}.", f"Write {example}.")
+        raise InvalidValueError(f"{what} cannot be read from {shown(text)}.", f"Write {example}.")
     return text
 
 
@@ -70,23 +70,23 @@ def parse_duration(text: str) -> Fraction:
         text: Numbers with units w, d, h, m, s, ms, us or ns, the largest first.
 
     Raises:
-        InvalidValue: There is no unit, an unknown one, one twice, or the text is too long.
+        InvalidValueError: There is no unit, an unknown one, one twice, or the text is too long.
     """
     text = _checked(text, "a duration", "a number and a unit, such as 2s, 500ms, 1h30m or 28d")
     if text.startswith("-"):
-        raise InvalidValue(f"a duration cannot be negative, got {shown(text)}.")
+        raise InvalidValueError(f"a duration cannot be negative, got {shown(text)}.")
     if _NUMBER.fullmatch(text):
         cure = f"Write {text}s if you meant seconds, {text}ms for milliseconds."
-        raise InvalidValue(f"a duration needs a unit, got {shown(text)}.", cure)
+        raise InvalidValueError(f"a duration needs a unit, got {shown(text)}.", cure)
     if not _DURATION.fullmatch(text):
-        raise InvalidValue(
+        raise InvalidValueError(
             f"a duration cannot be read from {shown(text)}.",
             "Units are w, d, h, m, s, ms, us and ns: write 2s, 500ms, 1h30m or 28d.",
         )
     parts = [(Fraction(n), unit.replace("µ", "u")) for n, unit in _PART.findall(text)]
     units = [unit for _, unit in parts]
     if units != sorted(set(units), key=list(_UNITS).index):
-        raise InvalidValue(
+        raise InvalidValueError(
             f"a duration names each unit once, the largest first, got {shown(text)}.",
             f"Write {format_duration(_sum(parts))}.",
         )
@@ -125,14 +125,14 @@ def parse_ratio(text: str) -> Fraction:
     """Return a share such as `99.9%`, `0.999` or `2/3`, exactly; not yet checked for its range.
 
     Raises:
-        InvalidValue: The text is no share, or it is over 1 and not marked as percent.
+        InvalidValueError: The text is no share, or it is over 1 and not marked as percent.
     """
     text = _checked(text, "a share", "a percentage, such as 99.9%")
     match = _RATIO.fullmatch(text)
     if text.startswith("-"):
-        raise InvalidValue(f"a share cannot be negative, got {shown(text)}.")
+        raise InvalidValueError(f"a share cannot be negative, got {shown(text)}.")
     if match is None or (match[4] and not int(match[4])):
-        raise InvalidValue(
+        raise InvalidValueError(
             f"a share cannot be read from {shown(text)}.",
             "Write a percentage such as 99.9%, or a ratio such as 0.999.",
         )
@@ -143,7 +143,7 @@ def parse_ratio(text: str) -> Fraction:
         return value / 100
     if value > 1:
         cure = f"Write {match[1]}% if you meant percent." if value < 100 else ""
-        raise InvalidValue(f"a share without % must be at most 1, got {shown(text)}.", cure)
+        raise InvalidValueError(f"a share without % must be at most 1, got {shown(text)}.", cure)
     return value
 
 
@@ -174,11 +174,11 @@ def parse_number(text: str) -> Fraction:
     """Return a decimal number exactly.
 
     Raises:
-        InvalidValue: The text is no finite decimal number, or it is too long.
+        InvalidValueError: The text is no finite decimal number, or it is too long.
     """
     text = _checked(text, "a number", "a decimal number, such as 0.8")
     if (match := _QUOTIENT.fullmatch(text)) and int(match[2]):
         return Fraction(int(match[1]), int(match[2]))
     if not _NUMBER.fullmatch(text):
-        raise InvalidValue(f"a finite decimal number is needed, got {shown(text)}.")
+        raise InvalidValueError(f"a finite decimal number is needed, got {shown(text)}.")
     return Fraction(text)
