@@ -90,7 +90,11 @@ def exporter():
 
 @pytest.fixture
 def evaluate(recorder: Recorder, clock: ManualClock) -> Callable[[], Evaluation]:
-    """Bring two SLOs up to date and return their state, as the runtime does."""
+    return new_evaluation(recorder, clock)
+
+
+def new_evaluation(recorder: Recorder, clock: ManualClock) -> Callable[[], Evaluation]:
+    """Register two SLOs, and return what brings them up to date, as the runtime does."""
     ledger = recorder.ledger()
     evaluator = Evaluator(parse(SLOS), ledger, clock)
     evaluator.register()

@@ -24,6 +24,8 @@ NANO = 1e9
 def hdr(values, *, scale: float = NANO, digits: int = 2) -> HdrCounts:
     """Count values, in base units, as the recorder does."""
     layout = LAYOUTS[digits]
+    if not len(values):
+        return HdrCounts(layout, scale, 0, np.zeros(0, np.int64))
     indices = layout.index(np.asarray(values, np.float64) * scale)
     counts = np.bincount(indices, minlength=1).astype(np.int64)
     return HdrCounts(layout, scale, 0, counts)

@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportR
 
 from slotel.export.ways import build_way
 
-from .conftest import CHAT
+from .conftest import CHAT, MemoryExporter, new_evaluation
 
 
 @pytest.fixture
@@ -130,6 +130,28 @@ def test_a_second_way_takes_over_the_instruments(way, recorder, evaluate, provid
     assert events(collected(reader)) == {"good": 1, "bad": 0}
     assert "already" not in caplog.text
     again.shutdown(1.0)
+
+
+def test_counters_only_grow_when_the_process_is_configured_anew(recorder, clock, provider, reader):
+    """The SLOs begin at 0 again; the SDK would make negative deltas of that."""
+    shown = []
+    for _ in range(3):
+        clock.advance(60)
+        recorder.ledger().drain()
+        made = build_way(
+            metrics="meter",
+            recorder=recorder,
+            evaluate=new_evaluation(recorder, clock),
+            meter_provider=provider,
+            exporter=MemoryExporter,
+        )
+        made.start()
+        shown.append(events(collected(reader))["good"])
+        recorder.series(CHAT).record("duration", 0.1)
+        shown.append(events(collected(reader))["good"])
+        made.shutdown(1.0)
+        shown.append(events(collected(reader))["good"])
+    assert shown == [0, 1, 1, 1, 2, 2, 2, 3, 3]
 
 
 def test_a_flush_reaches_the_user_s_exporters(recorder, evaluate, provider, exporter, monkeypatch):

@@ -50,10 +50,6 @@ def pipeline(source, exporter):
     made.shutdown(1.0)
 
 
-def alive() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name == "slotel-export"]
-
-
 def test_a_flush_exports_once_on_the_thread(pipeline, source, exporter):
     """The caller waits; the thread meets the exporter."""
     assert pipeline.flush(5.0)
@@ -99,7 +95,7 @@ def test_shutdown_exports_once_more_and_ends_the_thread(pipeline, exporter):
     assert pipeline.shutdown(5.0)
     assert len(exporter.batches) == 1
     assert exporter.shut == 1
-    assert alive() == []
+    assert not pipeline._thread.is_alive()
     # A second one, and a flush after it, change nothing and wait for nobody.
     assert pipeline.shutdown(5.0)
     assert not pipeline.flush(5.0)
@@ -177,7 +173,7 @@ def test_the_exporter_s_own_lines_are_the_reason_and_are_not_heard(source, expor
     made.shutdown(1.0)
     (line,) = caplog.messages
     assert line.startswith("Metrics do not reach t: Failed to export metrics batch code: 503")
-    assert logger.filters == []
+    assert made._filter not in logger.filters
 
 
 def test_an_exporter_that_blocks_holds_up_nobody(pipeline, source, exporter, caplog):
@@ -205,12 +201,12 @@ def test_a_thread_that_was_left_behind_ends_with_its_exporter(pipeline, exporter
     pipeline.flush(0.0)
     assert exporter.blocked.wait(5)
     pipeline.shutdown(0.0)
-    (thread,) = alive()
+    assert pipeline._thread.is_alive()
     exporter.gate.set()
-    thread.join(5)
-    assert not thread.is_alive()
+    pipeline._thread.join(5)
+    assert not pipeline._thread.is_alive()
     assert exporter.shut == 1
-    assert logging.getLogger(HTTP_LOGGER).filters == []
+    assert pipeline._filter not in logging.getLogger(HTTP_LOGGER).filters
 
 
 def test_an_exporter_that_does_not_shut_down_is_left_alone(pipeline, exporter):

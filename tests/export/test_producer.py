@@ -28,7 +28,7 @@ from slotel.measure.measurement import DURATION_BOUNDS, Outcome, Role, SeriesKey
 from slotel.measure.series import Exemplar
 from slotel.semconv import Naming
 
-from .conftest import CHAT, FAILED
+from .conftest import CHAT, FAILED, new_evaluation
 
 DURATION = "gen_ai.client.operation.duration"
 EVENTS = "slotel.slo.events"
@@ -275,6 +275,27 @@ def test_a_lost_delta_is_part_of_the_next_one(recorder, clock, producer):
     assert events(found, "answer-latency") == {"good": 1, "bad": 1}
     producer.delivered()
     assert events(producer.produce(DELTA), "answer-latency") == {"good": 0, "bad": 0}
+
+
+def test_a_second_way_out_goes_on_where_the_first_one_ended(recorder, clock, evaluate):
+    """A process that is configured anew must not tell its whole past a second time."""
+    recorder.series(CHAT).record("duration", 0.1)
+    clock.advance(60)
+    first = Producer(recorder, ReadingSource(recorder, evaluate=evaluate, start_unix_ns=1))
+    told = first.produce(DELTA)
+    first.delivered()
+    recorder.series(CHAT).record("duration", 0.1)
+    clock.advance(60)
+    recorder.ledger().drain()
+    again = ReadingSource(
+        recorder, evaluate=new_evaluation(recorder, clock), start_unix_ns=clock.unix_ns()
+    )
+    recorder.series(CHAT).record("duration", 0.1)
+    found = Producer(recorder, again).produce(DELTA)
+    assert (point(told, DURATION).count, point(found, DURATION).count) == (1, 2)
+    # The SLOs begin anew, at their own start: one event since then.
+    assert events(found, "answer-latency") == {"good": 1, "bad": 0}
+    assert points(found, EVENTS)[0].start_time_unix_nano == clock.unix_ns()
 
 
 def test_exponential_deltas_subtract_bucket_by_bucket(recorder, clock):

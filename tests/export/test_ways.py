@@ -85,11 +85,11 @@ def test_without_an_endpoint_nothing_is_exported_and_the_log_says_so(recorder, c
     assert made.describe() == "otlp: no endpoint, nothing is exported"
 
 
-def test_otlp_tells_where_and_how():
+def test_otlp_tells_where_and_how(recorder):
     """For `doctor`."""
     made = build_way(
         metrics="otlp",
-        recorder=None,
+        recorder=recorder,
         endpoint="http://c:4317",
         protocol="grpc",
         temporality="delta",

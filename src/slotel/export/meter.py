@@ -10,13 +10,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from slotel._version import __version__
 from slotel.export.otlp import OtlpWay
-from slotel.export.producer import Readings
+from slotel.export.producer import Point, Readings, point_of
 from slotel.export.readings import COUNTERS, GAUGES, Kind, Reading
 from slotel.semconv import SCHEMA_URL, SCOPE, Metric
 
@@ -52,6 +53,9 @@ class MeterWay:
     def start(self) -> None:
         """Register the instruments, and start our exporter if there is an endpoint."""
         if self._board is not None:
+            return
+        if self._process_is_a_child:
+            self._own.start()
             return
         self._board = _board_of(self._provider)
         self._board.show(self._readings)
@@ -135,6 +139,7 @@ class _Board:
         self._readings: Readings | None = None
         self._state: list[Reading] = []
         self._served: set[str] = set()
+        self._ended: dict[Point, Reading] = {}
 
     def show(self, readings: Readings) -> None:
         """Show these from now on."""
@@ -146,7 +151,9 @@ class _Board:
         last = [one for one in readings.read() if one.kind is Kind.COUNTER]
         with self.lock:
             if self._readings is readings:
-                self._readings, self._state = None, last
+                totals = [replace(one, value=self._total(one)) for one in last]
+                self._ended |= {point_of(one.metric, one.attributes): one for one in totals}
+                self._readings, self._state = None, totals
 
     def observe(self, metric: Metric) -> list[Observation]:
         """Return what the instrument of that metric shows; nothing in a forked child."""
@@ -157,10 +164,17 @@ class _Board:
                 self._state, self._served = self._readings.read(), set()
             self._served.add(metric.name)
             return [
-                Observation(one.value, dict(one.attributes))
+                Observation(self._total(one), dict(one.attributes))
                 for one in self._state
                 if one.metric.name == metric.name
             ]
+
+    def _total(self, reading: Reading) -> float:
+        """Return a counter with what it counted under earlier configurations, so it only grows."""
+        ended = self._ended.get(point_of(reading.metric, reading.attributes))
+        if ended is None or ended.start_unix_ns == reading.start_unix_ns:
+            return reading.value
+        return reading.value + ended.value
 
 
 _boards: WeakKeyDictionary[MeterProvider, _Board] = WeakKeyDictionary()

@@ -102,7 +102,7 @@ class Pipeline:
             if self._stopping:
                 return self._succeeded
             self._stopping = True
-            taken = self._ask(deadline - time.monotonic())
+            taken = self._ask(max(0.0, deadline - time.monotonic()))
         if self._thread.ident is not None:
             self._thread.join(max(0.0, deadline - time.monotonic()))
         return taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -29,6 +30,8 @@ from slotel.semconv import Metric, Naming
 
 Point = tuple[str, frozenset[tuple[str, str | bool]]]
 """What tells a point from all others: the metric's name and the attributes."""
+Counted = tuple[Point, int]
+"""What tells a counter from all others: the point and the start, for a counter can begin anew."""
 Grouped = list[tuple[Metric, Attributes, Distribution, Accumulation]]
 """What to export, with its metric and its attributes."""
 
@@ -39,6 +42,29 @@ class Readings(Protocol):
     def read(self) -> list[Reading]:
         """Return all numbers as they stand now."""
         ...
+
+
+class _Told:
+    """Where the delivered deltas of a recorder end: those of one way out after the other.
+
+    A process that is configured anew goes on where it was, and tells nothing a second time.
+    """
+
+    def __init__(self, epoch_unix_ns: int) -> None:
+        self.epoch_unix_ns = epoch_unix_ns
+        self.baseline = Baseline()
+        self.counted: dict[Counted, int] = {}
+
+
+_told: WeakKeyDictionary[Recorder, _Told] = WeakKeyDictionary()
+
+
+def _told_by(recorder: Recorder) -> _Told:
+    """Return where the recorder's deltas end; at its start in a forked child."""
+    known = _told.get(recorder)
+    if known is None or known.epoch_unix_ns != recorder.epoch_unix_ns:
+        known = _told[recorder] = _Told(recorder.epoch_unix_ns)
+    return known
 
 
 class Producer:
@@ -74,9 +100,8 @@ class Producer:
         self._histogram = histogram
         self._max_size = max_size
         self._naming = naming
-        self._baseline = Baseline()
-        self._counted: dict[Point, int] = {}
-        self._pending: tuple[Snapshot, dict[Point, int]] | None = None
+        self._told = _told_by(recorder)
+        self._pending: tuple[Snapshot, dict[Counted, int]] | None = None
 
     def produce(self, temporality: Temporality) -> list[SdkMetric]:
         """Return everything there is to tell now; no metric without a point.
@@ -86,8 +111,9 @@ class Producer:
         """
         numbers = self._readings.read() if self._readings is not None else []
         snapshot = self._recorder.ledger().snapshot(reset_interval=temporality.histograms_are_delta)
-        counted = {_point(one.metric, one.attributes): int(one.value) for one in _counters(numbers)}
-        self._pending = (snapshot, counted)
+        if temporality.histograms_are_delta:
+            counted = {_counted(one): int(one.value) for one in _counters(numbers)}
+            self._pending = (snapshot, counted)
         return [
             *self._histograms(snapshot, temporality),
             *self._sums(numbers, snapshot.time_unix_ns, temporality),
@@ -97,13 +123,13 @@ class Producer:
     def delivered(self) -> None:
         """Let the next delta begin where the last batch ended."""
         if self._pending is not None:
-            snapshot, self._counted = self._pending
-            self._baseline.move(snapshot)
+            snapshot, self._told.counted = self._pending
+            self._told.baseline.move(snapshot)
             self._pending = None
 
     def _histograms(self, snapshot: Snapshot, temporality: Temporality) -> list[SdkMetric]:
         if temporality.histograms_are_delta:
-            found = self._baseline.differences(snapshot)
+            found = self._told.baseline.differences(snapshot)
             kind = AggregationTemporality.DELTA
         else:
             found = [(one, since_start(one)) for one in snapshot.distributions]
@@ -136,13 +162,12 @@ class Producer:
         return [_metric(one, Sum(found, kind, True)) for one, found in points.items()]
 
     def _sum_point(self, reading: Reading, unix_ns: int, *, delta: bool) -> NumberDataPoint:
-        start, before = self._recorder.epoch_unix_ns, 0
+        start, before = reading.start_unix_ns, 0
         if delta:
-            start = max(start, self._baseline.unix_ns or 0)
-            before = self._counted.get(_point(reading.metric, reading.attributes), 0)
-        now = int(reading.value)
+            start = max(start, self._told.baseline.unix_ns or 0)
+            before = self._told.counted.get(_counted(reading), 0)
         return number_point(
-            now - before if now >= before else now,
+            int(reading.value) - before,
             attributes=reading.attributes,
             start_unix_ns=start,
             unix_ns=unix_ns,
@@ -163,7 +188,7 @@ def group(found: Iterable[tuple[Distribution, Accumulation]], naming: Naming) ->
     parts: dict[Point, list[Accumulation]] = {}
     for distribution, accumulation in found:
         name = named(distribution, naming)
-        point = _point(name.metric, name.attributes)
+        point = point_of(name.metric, name.attributes)
         places.setdefault(point, (name.metric, name.attributes, distribution))
         parts.setdefault(point, []).append(accumulation)
     return [(*place, together(parts[point])) for point, place in places.items()]
@@ -194,7 +219,12 @@ def _counters(numbers: Iterable[Reading]) -> list[Reading]:
     return [one for one in numbers if one.kind is Kind.COUNTER]
 
 
-def _point(metric: Metric, attributes: Attributes) -> Point:
+def _counted(reading: Reading) -> Counted:
+    return point_of(reading.metric, reading.attributes), reading.start_unix_ns
+
+
+def point_of(metric: Metric, attributes: Attributes) -> Point:
+    """Return what tells a point from all others."""
     return metric.name, frozenset(attributes.items())
 
 

@@ -52,12 +52,14 @@ class Reading:
         kind: Counter or gauge.
         attributes: What tells it from the metric's other numbers.
         value: A plain int for a counter, a finite float for a gauge.
+        start_unix_ns: Since when a counter counts; 0 for a gauge.
     """
 
     metric: Metric
     kind: Kind
     attributes: Attributes
     value: float
+    start_unix_ns: int = 0
 
 
 EVENTS = Metric(SLO_EVENTS, "{event}", "Good and bad events of an SLO since the start.")
@@ -89,6 +91,7 @@ class ReadingSource:
         recorder: Whose faults are told.
         evaluate: Brings the SLOs up to date and returns their state; None when there are none.
         inherited: Faults that a forked child's parent counted, and tells itself.
+        start_unix_ns: Since when the SLOs count, at the earliest; the recorder's start when None.
     """
 
     def __init__(
@@ -97,10 +100,12 @@ class ReadingSource:
         *,
         evaluate: Callable[[], Evaluation | None] | None = None,
         inherited: Mapping[str, int] | None = None,
+        start_unix_ns: int | None = None,
     ) -> None:
         self._recorder = recorder
         self._evaluate = evaluate
         self._inherited = Counter(inherited or {})
+        self._start_unix_ns = start_unix_ns
 
     def read(self) -> list[Reading]:
         """Return all numbers; a fault of the evaluation costs its own numbers and no others."""
@@ -108,47 +113,54 @@ class ReadingSource:
         try:
             evaluation = self._evaluate() if self._evaluate is not None else None
             if evaluation is not None:
-                found = slo_readings(evaluation)
+                found = slo_readings(evaluation, start_unix_ns=self._slo_start_unix_ns)
         except Exception as error:  # noqa: BLE001  # the rest is told all the same
             report("export.evaluate", error)
-        return found + fault_readings(self._faults())
+        return found + fault_readings(self._faults(), start_unix_ns=self._recorder.epoch_unix_ns)
+
+    @property
+    def _slo_start_unix_ns(self) -> int:
+        given = self._start_unix_ns
+        return given if given is not None else self._recorder.epoch_unix_ns
 
     def _faults(self) -> Counter[str]:
         return Counter(fault_counts) - self._inherited + self._recorder.ledger().faults
 
 
-def slo_readings(evaluation: Evaluation) -> list[Reading]:
+def slo_readings(evaluation: Evaluation, *, start_unix_ns: int) -> list[Reading]:
     """Return the numbers of every SLO; the event counters are there from registration, at 0.
 
     A ratio that does not exist because there was no traffic is left out, not written as 0 or 1.
 
     Args:
         evaluation: The state of all SLOs of the process.
+        start_unix_ns: Since when they count.
     """
     return [
         reading
         for status in evaluation.slos.values()
-        for reading in (*_events(status), *_gauges(status))
+        for reading in (*_events(status, start_unix_ns), *_gauges(status))
     ]
 
 
-def fault_readings(faults: Mapping[str, int]) -> list[Reading]:
+def fault_readings(faults: Mapping[str, int], *, start_unix_ns: int) -> list[Reading]:
     """Return our own faults by place.
 
     Args:
         faults: Faults since the start, by place.
+        start_unix_ns: That start.
     """
     return [
-        Reading(FAULTS, Kind.COUNTER, {FAULT_PLACE: place}, count)
+        Reading(FAULTS, Kind.COUNTER, {FAULT_PLACE: place}, count, start_unix_ns)
         for place, count in sorted(faults.items())
         if count > 0
     ]
 
 
-def _events(status: SLOStatus) -> Iterator[Reading]:
+def _events(status: SLOStatus, start_unix_ns: int) -> Iterator[Reading]:
     for event, count in (("good", status.counters.good), ("bad", status.counters.bad)):
         attributes = {SLO_NAME: status.name, SLO_EVENT: event}
-        yield Reading(EVENTS, Kind.COUNTER, attributes, int(count))
+        yield Reading(EVENTS, Kind.COUNTER, attributes, int(count), start_unix_ns)
 
 
 def _gauges(status: SLOStatus) -> Iterator[Reading]:

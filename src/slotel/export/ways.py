@@ -164,6 +164,7 @@ def build_way(
         naming=naming if naming is not None else naming_from_environment(),
         exporter=exporter,
         process=os.getpid(),
+        start_unix_ns=recorder.clock.unix_ns(),
     )
     if way == "meter":
         return _meter_way(parts, provider)
@@ -201,6 +202,7 @@ class _Parts:
     naming: Naming
     exporter: Callable[[], Exporter] | None
     process: int
+    start_unix_ns: int
 
     @property
     def in_child(self) -> bool:
@@ -209,8 +211,13 @@ class _Parts:
 
     def readings(self) -> ReadingSource:
         """Return the counters and gauges of this process."""
-        inherited = Counter(fault_counts) if self.in_child else None
-        return ReadingSource(self.recorder, evaluate=self.evaluate, inherited=inherited)
+        if self.in_child:
+            return ReadingSource(
+                self.recorder, evaluate=self.evaluate, inherited=Counter(fault_counts)
+            )
+        return ReadingSource(
+            self.recorder, evaluate=self.evaluate, start_unix_ns=self.start_unix_ns
+        )
 
     def producer(self) -> Producer:
         """Return a producer of everything."""
