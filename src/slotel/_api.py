@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from slotel import _operation
 from slotel._faults import refuse, report
 from slotel._figures import finite, score_name, usable_attributes
-from slotel._operation import Ambient, Link, Operation, Ref, live, recorder, restore_link
+from slotel._operation import Ambient, Cell, Operation, Ref, held_by, recorder, restore_link
 from slotel._runtime import runtime, ticker
 from slotel._site import Site
 from slotel._spec import Spec
@@ -67,7 +67,6 @@ class _Nothing(Operation):
 
 
 _NOTHING = _Nothing()
-_NOTHING.state = _operation.GONE
 _NOTHING.started = 0.0
 
 
@@ -88,11 +87,11 @@ class attributes:  # noqa: N801  # used as a function
 
     def __init__(self, **labels: Any) -> None:
         self._labels = usable_attributes(labels)
-        self._tokens: list[Token[Link]] = []
+        self._tokens: list[Token[Cell]] = []
 
     def __enter__(self) -> None:
-        parent = live(_operation.current.get())
-        self._tokens.append(_operation.current.set(Ambient(parent, self._labels)))
+        parent = held_by(_operation.current.get())
+        self._tokens.append(_operation.current.set(Ambient(parent, self._labels).cell))
 
     def __exit__(
         self,

@@ -7,6 +7,7 @@ thread or task than it began in.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import NonRecordingSpan, Span, SpanKind
 
 from slotel import _figures, _shapes, _spans, semconv
 from slotel._faults import refuse, report
@@ -46,22 +47,23 @@ settings = _Settings()
 
 
 GONE, PLAIN, NOTED = 0, 1, 2
-"""States of a link, see `Link.state`."""
+"""States of a cell.
+
+GONE: it has ended and nothing is around it. PLAIN: a call is open of which nothing but its
+duration is known; no `Operation` was made yet. NOTED: every other case.
+"""
+STATE, HOLDER = 0, 1
+"""Places in a cell: its state, and the site of a PLAIN call or the link that it stands for."""
+
+Cell = list[Any]
+"""What the context variable holds. A list, since a call without notes makes nothing else: it costs
+half of an object with slots, and one look tells whether anything is around a call."""
 
 
 class Link:
-    """A node of the chain that the context variable points to.
+    """A node of the chain of what is open in a context; `closed` ones are skipped."""
 
-    Attributes:
-        state: GONE when it has ended and nothing is around it; PLAIN while it is open and nothing
-            but its duration is known; NOTED in every other case. One number, so that a call tests
-            one attribute to know whether anything is around it.
-        closed: True for a NOTED link that has ended; readers skip it and go on to its parent.
-    """
-
-    __slots__ = ("state",)
-
-    state: int
+    cell: Cell
     parent: Link | None = None
     closed = False
     labels: dict[str, Any] | None = None
@@ -70,42 +72,58 @@ class Link:
 class Ambient(Link):
     """Attributes for every operation inside."""
 
-    __slots__ = ("__dict__",)
-
     def __init__(self, parent: Link | None, labels: dict[str, Any]) -> None:
-        self.state = NOTED
+        self.cell = [NOTED, self]
         self.parent = parent
         inherited = parent.labels if parent is not None else None
         self.labels = {**inherited, **labels} if inherited else labels
 
 
-class _Outside(Link):
-    """What is current where nothing was entered yet. NOTED, so that a context's first call asks."""
+OUTSIDE: Cell = [NOTED, None]
+"""What is current where nothing was entered yet; NOTED, so that a context's first call looks."""
 
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.state = NOTED
-
-
-_Outside.closed = True
-OUTSIDE: Link = _Outside()
-
-current: ContextVar[Link] = ContextVar("slotel_current", default=OUTSIDE)
+current: ContextVar[Cell] = ContextVar("slotel_current", default=OUTSIDE)
 
 
 def live(link: Link | None) -> Link | None:
     """Return the nearest link that is still open, from this one outward."""
-    while link is not None and link.state:
-        if not link.closed:
-            return link
+    while link is not None and link.closed:
         link = link.parent
-    return None
+    return link
+
+
+def held_by(cell: Cell) -> Link | None:
+    """Return the nearest open link that a cell stands for."""
+    if cell[STATE] == GONE:
+        return None
+    return noted(cell) if cell[STATE] == PLAIN else live(cell[HOLDER])
+
+
+def noted(cell: Cell) -> Operation:
+    """Return the operation of an open call, made now if nobody needed it before."""
+    with _making.lock:
+        if cell[STATE] == PLAIN:
+            call: Operation = cell[HOLDER].record_class()
+            call.cell = cell
+            cell[HOLDER] = call
+            cell[STATE] = NOTED
+        made: Operation = cell[HOLDER]
+        return made
+
+
+class _Making:
+    """The lock under which operations are made of plain cells; fresh after a fork."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_making = _Making()
 
 
 def live_operation() -> Operation | None:
     """Return the innermost open operation of the current context, None outside of any."""
-    link = live(current.get())
+    link = held_by(current.get())
     while link is not None and not isinstance(link, Operation):
         link = live(link.parent)
     return link
@@ -155,7 +173,8 @@ class Site(Protocol):
     static_labels: Attributes
     inspect: Callable[[Operation, Any], None] | None
     shapeless: frozenset[type]
-    arrive: Callable[[Operation], None] | None
+    arrive: Callable[[Cell], None] | None
+    record_class: type[Operation]
 
     def plain_series(self) -> Series:
         """Return the series of a successful outer call without attributes of its own."""
@@ -172,8 +191,6 @@ class Operation(Link):
         started: `perf_counter` seconds when the call began.
         role: Inner when an operation of the same name was open around it.
     """
-
-    __slots__ = ("__dict__", "started")  # The others are made in `__dict__` once they are needed.
 
     site: Site
     started: float
@@ -399,11 +416,13 @@ class Operation(Link):
         Returns:
             True for the call that did it.
         """
+        if not hasattr(self, "started"):
+            refuse("finish", "a decorated call ends when its function does; finish() was ignored.")
+            return False
         mine = object()
         if self.__dict__.setdefault("_claim", mine) is not mine:
             return False
-        self.closed = True
-        self.state = GONE if self.parent is None else NOTED
+        self._leave()
         elapsed = (clock() if at is None else at) - self.started
         try:
             if error is not None:
@@ -425,7 +444,6 @@ class Operation(Link):
         figures = self.figures
         if figures is None:
             figures = self.figures = Figures()
-            self.state = NOTED
         return figures
 
     def fold_gaps(self) -> None:
@@ -440,20 +458,13 @@ class Operation(Link):
                 recorder.relieve(buffer)
 
     def link(self, parent: Link) -> None:
-        """Take the place inside `parent`, the link found in the context; decides the role."""
-        if settings.ensure_running is not None:
-            settings.ensure_running()
-        found = live(parent)
-        if found is None:
-            return
-        self.state = NOTED
-        self.parent = found
-        self.labels = found.labels
-        around: Link | None = found
+        """Take the place inside `parent`, an open link; decides the role."""
+        self.parent = parent
+        self.labels = parent.labels
+        around: Link | None = parent
         while around is not None:
             if isinstance(around, Operation) and around.site.operation == self.site.operation:
                 self.role, self.outer = Role.INNER, around
-                around.state = NOTED
                 around.__dict__.setdefault("inners", set()).add(id(self))
                 return
             around = live(around.parent)
@@ -466,9 +477,15 @@ class Operation(Link):
         """
         if not self.inners:
             return False
-        self.state = NOTED
-        self.closed = self.held = True
+        self.held = True
+        self._leave()
         return bool(self.inners)  # Asked again: the last one may have ended in between.
+
+    def _leave(self) -> None:
+        """Let whoever still finds this call's cell go on to what is around it."""
+        self.closed = True
+        self.cell[HOLDER] = self.parent
+        self.cell[STATE] = GONE if self.parent is None else NOTED
 
     def site_series(self) -> Series:
         """Return the series that this call would count in if it succeeded now."""
@@ -571,30 +588,36 @@ class Operation(Link):
                 octave = int(value * buffer.quantity.scale).bit_length()
                 buffer.exemplars[octave] = Exemplar(value, now, *identity)
 
-    def start_span(self, context: Context) -> Span:
-        """Start this call's span under the one of that context, without making it current."""
-        site, figures = self.site, self.figures
-        attributes, name = dict(site.start_attributes), site.span_name
-        if self.labels:
-            attributes.update(self.labels)
-        if figures is not None:
-            name = self._say_request(figures, attributes)
-        span = _spans.make(name, kind=site.span_kind, attributes=attributes, context=context)
-        if span.is_recording():
-            self.span = span
-            self.state = NOTED
-        return span
 
-    def _say_request(self, figures: Figures, attributes: dict[str, Any]) -> str:
-        """Add what `begin` was told to the start attributes; returns the span's name."""
-        site = self.site
-        attributes.update(figures.attributes)
-        if figures.provider is not None:
-            attributes[semconv.PROVIDER_NAME] = figures.provider
-        if figures.model is None:
-            return site.span_name
-        attributes[semconv.REQUEST_MODEL] = figures.model
-        return f"{site.operation} {figures.model}" if site.model is None else site.span_name
+def make_span(cell: Cell, context: Context) -> Span:
+    """Start the span of a call that is about to run, under the one of that context.
+
+    It is not made current. A plain cell stays plain when the sampler drops the span.
+    """
+    call: Operation | None = cell[HOLDER] if cell[STATE] == NOTED else None
+    site: Site = cell[HOLDER] if call is None else call.site
+    attributes, name = dict(site.start_attributes), site.span_name
+    if call is not None:
+        name = _say_more(call, attributes)
+    span = _spans.make(name, kind=site.span_kind, attributes=attributes, context=context)
+    if type(span) is not NonRecordingSpan and span.is_recording():
+        (call or noted(cell)).span = span
+    return span
+
+
+def _say_more(call: Operation, attributes: dict[str, Any]) -> str:
+    """Add what the call knows at its start to its attributes; returns the span's name."""
+    site, figures = call.site, call.figures
+    attributes.update(call.labels or {})
+    if figures is None:
+        return site.span_name
+    attributes.update(figures.attributes)
+    if figures.provider is not None:
+        attributes[semconv.PROVIDER_NAME] = figures.provider
+    if figures.model is None:
+        return site.span_name
+    attributes[semconv.REQUEST_MODEL] = figures.model
+    return f"{site.operation} {figures.model}" if site.model is None else site.span_name
 
 
 _NO_FIGURES = Figures()
@@ -607,12 +630,12 @@ class _Active:
 
     def __init__(self, operation: Operation) -> None:
         self._operation = operation
-        self._link_token: Token[Link] | None = None
+        self._link_token: Token[Cell] | None = None
         self._context_token: Token[Context] | None = None
 
     def __enter__(self) -> None:
         operation = self._operation
-        self._link_token = current.set(operation)
+        self._link_token = current.set(operation.cell)
         if operation.span_context is not None:
             self._context_token = _spans.set_context(operation.span_context)
 
@@ -628,7 +651,7 @@ class _Active:
             restore_link(self._link_token)
 
 
-def restore_link(token: Token[Link]) -> None:
+def restore_link(token: Token[Cell]) -> None:
     """Undo a set of `current`; silent in another context than it was set in."""
     try:
         token.var.reset(token)
@@ -639,27 +662,34 @@ def restore_link(token: Token[Link]) -> None:
 def begin(operation: Operation) -> None:
     """Start the clock and the span of an operation and link it to what is around it.
 
-    The operation is not current afterwards: see `Operation.active` and `enter`.
+    It is not current afterwards: see `Operation.active` and `enter`.
     """
-    operation.state = NOTED
-    parent = current.get()
-    if parent.state:
-        operation.link(parent)
+    cell: Cell = [NOTED, operation]
+    operation.cell = cell
+    nest(cell, current.get())
     if _spans.provider_is_set():
         context = _spans.get_context()
         if not _spans.is_ruled_out(context):
-            span = operation.start_span(context)
-            operation.span_context = _spans.with_span(span, context)
+            operation.span_context = _spans.with_span(make_span(cell, context), context)
     if operation.site.arrive is not None:
-        operation.site.arrive(operation)
+        operation.site.arrive(cell)
     operation.started = clock()
+
+
+def nest(cell: Cell, parent: Cell) -> None:
+    """Link the call of a cell to what is open in the cell that it found in its context."""
+    if settings.ensure_running is not None:
+        settings.ensure_running()
+    found = held_by(parent)
+    if found is not None:
+        noted(cell).link(found)
 
 
 def enter(operation: Operation) -> None:
     """Begin an operation, if it has not begun, and leave it and its span current in this context."""
     if not hasattr(operation, "started"):
         begin(operation)
-    current.set(operation)
+    current.set(operation.cell)
     if operation.span_context is not None:
         _spans.set_context(operation.span_context)
 
@@ -674,10 +704,11 @@ def _text(value: str | None) -> str | None:
 def disown_after_fork() -> None:
     """In a forked child: leave the operations that were open at the fork to the parent."""
     settings.born = clock()
-    link: Link | None = current.get()
+    _making.lock = threading.RLock()
+    link = held_by(current.get())
     while link is not None:
+        parent = live(link.parent)
         if isinstance(link, Operation):
             link.__dict__.setdefault("_claim", None)
-            link.state = NOTED
-            link.closed = True
-        link = link.parent
+            link._leave()  # noqa: SLF001  # same module
+        link = parent

@@ -12,7 +12,16 @@ from opentelemetry.trace import SpanKind
 
 from slotel import _shapes, semconv
 from slotel._figures import label, usable_attributes
-from slotel._operation import Operation, begin, recorder, settings
+from slotel._operation import (
+    HOLDER,
+    PLAIN,
+    STATE,
+    Cell,
+    Operation,
+    begin,
+    recorder,
+    settings,
+)
 from slotel.measure.measurement import Attributes, Outcome, Role, SeriesKey
 from slotel.measure.series import Series
 
@@ -131,10 +140,10 @@ class Site:
             sorted((key, label(value)) for key, value in self._labelled(source, given).items())
         )
         self.record_class: type[Operation] = type(
-            "Operation", (Operation,), {"site": self, "__slots__": (), "__module__": __name__}
+            "Operation", (Operation,), {"site": self, "__module__": __name__}
         )
         self._plain_series: Series | None = None
-        self.arrive: Callable[[Operation], None] | None = None
+        self.arrive: Callable[[Cell], None] | None = None
         self.namespaces: list[dict[str, Any]] = []
         self.count_arrivals()
         SITES.add(self)
@@ -206,6 +215,12 @@ SITES: weakref.WeakSet[Site] = weakref.WeakSet()
 """Every site of the process, so that `configure()` reaches those made before it."""
 
 
-def _arrive(call: Operation) -> None:
-    if call.role is Role.OUTER:
-        call.site_series().buffer("arrivals").record(1.0)
+def _arrive(cell: Cell) -> None:
+    """Count a call that starts, unless it is nested in one of its kind."""
+    if cell[STATE] == PLAIN:
+        series = cell[HOLDER].plain_series()
+    elif cell[HOLDER].role is Role.OUTER:
+        series = cell[HOLDER].site_series()
+    else:
+        return
+    series.buffer("arrivals").record(1.0)

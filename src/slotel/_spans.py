@@ -104,7 +104,10 @@ def _current_source() -> _Source:
 
 def make(name: str, *, kind: SpanKind, attributes: Attributes, context: Context) -> Span:
     """Start a span without making it current."""
-    return _current_source().tracer.start_span(name, context, kind, attributes)
+    source = _source
+    if source is None or source.provider is not api._TRACER_PROVIDER:  # noqa: SLF001  # guarded above
+        source = _current_source()
+    return source.tracer.start_span(name, context, kind, attributes)
 
 
 def is_ruled_out(context: Context) -> bool:

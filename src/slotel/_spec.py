@@ -9,7 +9,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from slotel import _spans
 from slotel._faults import report
-from slotel._operation import Link, Operation, begin, current, live
+from slotel._operation import Link, Operation, begin, current, held_by, live
 from slotel._site import KINDS, Site
 from slotel._wrap import decorate
 from slotel.errors import UsageError
@@ -94,7 +94,7 @@ class Spec:
         call = self.site.record_class()
         try:
             begin(call)
-            current.set(call)
+            current.set(call.cell)
             if call.span_context is not None:
                 call.context_token = _spans.set_context(call.span_context)
         except Exception as error:  # noqa: BLE001  # ours, never the caller's
@@ -155,7 +155,7 @@ class Spec:
 
     def _take(self) -> tuple[Operation | None, bool]:
         """Remove the record that this exit ends, and say whether it surely belongs to it."""
-        link: Link | None = live(current.get())
+        link: Link | None = held_by(current.get())
         while link is not None:
             if isinstance(link, Operation) and self._open.pop(id(link), None) is link:
                 return link, True

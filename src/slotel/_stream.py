@@ -137,7 +137,7 @@ def drive(
 
 async def inside(call: Operation, step: Awaitable[Any]) -> Any:
     """Await one step with the operation and its span current, and put the context back."""
-    link = current.set(call)
+    link = current.set(call.cell)
     saved = call.span_context
     token = _spans.set_context(saved) if saved is not None else None
     try:

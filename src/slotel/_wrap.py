@@ -17,7 +17,24 @@ from typing import Any
 
 from slotel._faults import report
 from slotel._figures import FOLD_AT
-from slotel._operation import GONE, OUTSIDE, PLAIN, Operation, begin, clock, current, live, recorder
+from slotel._operation import (
+    GONE,
+    HOLDER,
+    NOTED,
+    OUTSIDE,
+    PLAIN,
+    STATE,
+    Cell,
+    Operation,
+    begin,
+    clock,
+    current,
+    live,
+    make_span,
+    nest,
+    noted,
+    recorder,
+)
 from slotel._site import ADOPTED, Site
 from slotel._spans import (
     api,
@@ -38,35 +55,34 @@ _PREFIX = "_slotel_"
 # call about which nothing more is known; everything else goes through `settle`.
 _CALL = """
 {define} {name}({parameters}):
-    _slotel_call = _slotel_new()
-    _slotel_call.state = {plain}
+    _slotel_cell = [{plain}, _slotel_site]
     _slotel_parent = _slotel_get()
-    if _slotel_parent.state:
-        _slotel_call.link(_slotel_parent)
+    if _slotel_parent[0]:
+        _slotel_nest(_slotel_cell, _slotel_parent)
     if _slotel_arrive is not None:
-        _slotel_arrive(_slotel_call)
+        _slotel_arrive(_slotel_cell)
     _slotel_token = None
     if _slotel_otel._TRACER_PROVIDER is not None:
-        _slotel_token = _slotel_span(_slotel_call)
-    _slotel_publish(_slotel_call)
-    _slotel_call.started = _slotel_started = _slotel_clock()
+        _slotel_token = _slotel_span(_slotel_cell)
+    _slotel_publish(_slotel_cell)
+    _slotel_started = _slotel_clock()
     try:
         _slotel_result = {step}_slotel_fn({arguments})
     except BaseException as _slotel_error:
         if _slotel_token is not None:
             _slotel_restore(_slotel_token)
-        _slotel_call.finish(error=_slotel_error)
+        _slotel_fail(_slotel_cell, _slotel_started, _slotel_error)
         raise
     _slotel_ended = _slotel_clock()
     if _slotel_token is not None:
         _slotel_restore(_slotel_token)
-    if _slotel_call.state == {plain} and type(_slotel_result) {test} _slotel_types:
-        _slotel_call.state = {gone}
+    if _slotel_cell[0] == {plain} and type(_slotel_result) {test} _slotel_types:
+        _slotel_cell[0] = {gone}
         _slotel_append(_slotel_ended - _slotel_started)
         if len(_slotel_values) >= _slotel_limit:
             _slotel_relieve(_slotel_buffer)
         return _slotel_result
-    return _slotel_settle(_slotel_call, _slotel_result, _slotel_ended)
+    return _slotel_settle(_slotel_cell, _slotel_result, _slotel_started, _slotel_ended)
 """
 
 _GENERATOR = """
@@ -94,7 +110,7 @@ async def {name}({parameters}):
             elif _slotel_call.span_context is not None:
                 _slotel_item = await _slotel_inside(_slotel_call, _slotel_step())
             else:
-                _slotel_link = _slotel_publish(_slotel_call)
+                _slotel_link = _slotel_publish(_slotel_call.cell)
                 try:
                     _slotel_item = await _slotel_step()
                 finally:
@@ -186,7 +202,9 @@ def _namespace(site: Site, function: Callable[..., Any]) -> dict[str, Any]:
         "_slotel_arrive": site.arrive,
         "_slotel_fn": function,
         "_slotel_new": site.record_class,
+        "_slotel_site": site,
         "_slotel_get": current.get,
+        "_slotel_nest": nest,
         "_slotel_otel": api,
         "_slotel_span": open_span,
         "_slotel_restore": restore_context,
@@ -197,6 +215,7 @@ def _namespace(site: Site, function: Callable[..., Any]) -> dict[str, Any]:
         "_slotel_buffer": buffer,
         "_slotel_types": site.kind.shapeless if site.inspect is not None else ADOPTED,
         "_slotel_settle": settle,
+        "_slotel_fail": fail,
         "_slotel_drive": drive,
         "_slotel_begin": begin,
         "__name__": getattr(function, "__module__", __name__),
@@ -267,7 +286,7 @@ def _dress(wrapper: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper  # type: ignore[no-any-return]
 
 
-def open_span(call: Operation) -> Any:
+def open_span(cell: Cell) -> Any:
     """Start the span of a call that is about to run and make it current.
 
     Returns:
@@ -277,22 +296,25 @@ def open_span(call: Operation) -> Any:
         context = get_context()
         if is_ruled_out(context):
             return None
-        span = call.start_span(context)
+        span = make_span(cell, context)
         inside_span = with_span(span, context)
-        if call.span is not None:
-            call.span_context = inside_span
+        if cell[STATE] == NOTED:
+            cell[HOLDER].span_context = inside_span
         return set_context(inside_span)
     except Exception as error:  # noqa: BLE001  # a broken tracer must not break the call
         report("span.start", error)
         return None
 
 
-def settle(call: Operation, result: Any, ended: float) -> Any:
+def settle(cell: Cell, result: Any, started: float, ended: float) -> Any:
     """End a call that returned, unless what it returned is still to be run; returns the result."""
     try:
+        call = noted(cell)
+        call.started = started
         adopt = _ADOPT.get(type(result))
         if adopt is not None:
-            current.set(live(call.parent) or OUTSIDE)  # The caller is not inside it any more.
+            parent = live(call.parent)  # The caller is not inside the call any more.
+            current.set(OUTSIDE if parent is None else parent.cell)
             return adopt(call, result)
         if type(result) not in call.site.shapeless:
             call.result(result)
@@ -301,6 +323,13 @@ def settle(call: Operation, result: Any, ended: float) -> Any:
     except Exception as error:  # noqa: BLE001  # ours, never the caller's
         report("wrapper.settle", error)
     return result
+
+
+def fail(cell: Cell, started: float, error: BaseException) -> None:
+    """End a call that raised."""
+    call = noted(cell)
+    call.started = started
+    call.finish(error=error)
 
 
 def _adopt_coroutine(call: Operation, coroutine: Any) -> Any:

@@ -21,7 +21,7 @@ from slotel.measure.measurement import Quantity, SeriesKey, quantity
 if TYPE_CHECKING:
     from slotel.measure.drain import Ledger
 
-SOFT_LIMIT = 2048
+SOFT_LIMIT = 4096
 """Pending values of one buffer at which its caller drains it; 32 bytes each."""
 HARD_LIMIT = 8 * SOFT_LIMIT
 """Pending values at which the caller waits for a running drain before it goes on."""

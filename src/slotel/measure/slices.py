@@ -19,6 +19,7 @@ from slotel.measure.histogram import Ints
 KEY_BITS = 17
 """Bits of a key for bucket and sign; 3-digit histograms have 33,792 buckets."""
 _PENDING_LIMIT = 1 << 16
+_PENDING_PARTS = 32
 _SECOND_NS = 1_000_000_000
 
 
@@ -81,7 +82,7 @@ class SliceRing:
         self._keys.append(keys)
         self._counts.append(counts)
         self._pending += len(keys)
-        if self._pending > _PENDING_LIMIT:
+        if self._pending > _PENDING_LIMIT or len(self._keys) > _PENDING_PARTS:
             self._fold()
 
     def advance(self, unix_ns: int) -> Slice | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import get_args
 
 from slotel.slo.burn_rate import DEFAULT_MIN_FAILURES
-from slotel.slo.sli import SLI
-from slotel.slo.value import InvalidValueError, parse_ratio, shown
+from slotel.slo.sli import SLI, EventSLI, SlicePercentile, Throughput
+from slotel.slo.value import InvalidValueError, need, parse_ratio, shown
 
 # The in-process windows reach back this far; DNS labels are what every backend accepts as a name.
 MAX_WINDOW_SECONDS = 35 * 86_400
@@ -107,13 +108,15 @@ class SLO:
     journey: str | None = None
 
     def __post_init__(self) -> None:
+        need(self.name, str, "a name is text")
         check_name(self.name)
+        kinds = (*get_args(EventSLI), Throughput, SlicePercentile)
+        need(self.sli, kinds, f"{self.name}: sli is an SLI object", "Write Latency(…).")
         # A float is refused, not converted: 1 - 0.999 is not 1/1000.
-        if not isinstance(self.objective, Fraction):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidValueError(
-                f"{self.name}: an objective is an exact Fraction, got {self.objective!r}.",
-                'Write slotel.slo.objective.objective("99.9%").',
-            )
+        cure = 'Write slotel.slo.objective.objective("99.9%").'
+        need(self.objective, Fraction, f"{self.name}: an objective is an exact Fraction", cure)
+        for name in ("window_seconds", "min_failures"):
+            need(getattr(self, name), int, f"{self.name}: {name} is a whole number")
         check_objective(self.objective)
         check_window(self.window_seconds)
         if self.min_failures < 1:

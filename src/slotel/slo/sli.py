@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import ClassVar, TypeAlias
 
 from slotel.measure.measurement import SCORE, Outcome, Role, SeriesKey
-from slotel.slo.value import InvalidValueError
+from slotel.slo.value import InvalidValueError, need
 
 # The grid of slices: whole multiples of the finest window slice, at most an hour.
 SLICE_STEP_SECONDS = 10
@@ -115,6 +115,7 @@ class _Timed:
     unfinished: ClassVar[Rule] = Rule.BAD_IF_OVER
 
     def __post_init__(self) -> None:
+        need(self.at_most_seconds, (int, float), "at_most_seconds is a number", "Write 2.0.")
         if not 0 < self.at_most_seconds <= MAX_THRESHOLD_SECONDS:
             raise InvalidValueError(
                 f"at_most must be over 0 and at most 24 hours, got {self.at_most_seconds!r} s."
@@ -205,6 +206,9 @@ class Quality:
 
     def __post_init__(self) -> None:
         bounds = [bound for bound in (self.at_least, self.at_most) if bound is not None]
+        need(self.score, str, "score is a name")
+        for bound in bounds:
+            need(bound, (int, float), "a bound is a number")
         if len(bounds) != 1 or not math.isfinite(bounds[0]):
             raise InvalidValueError(
                 f"quality of {self.score!r} needs exactly one finite bound, got "
@@ -242,6 +246,7 @@ class Work(StrEnum):
 
 
 def _check_slice(per_seconds: int) -> None:
+    need(per_seconds, int, "per_seconds is a whole number")
     if per_seconds % SLICE_STEP_SECONDS or not 0 < per_seconds <= MAX_SLICE_SECONDS:
         raise InvalidValueError(
             f"per must be a whole multiple of 10s, at most 1h, got {per_seconds} s.",
@@ -272,6 +277,7 @@ class Throughput:
     kind: ClassVar[str] = "throughput"
 
     def __post_init__(self) -> None:
+        need(self.floor_per_second, (int, Fraction), "floor_per_second is an exact Fraction")
         if not 0 < self.floor_per_second <= 1_000_000_000:
             raise InvalidValueError(
                 f"a throughput floor must be over 0 and at most 1e9, got {self.floor_per_second}."
@@ -304,6 +310,7 @@ class SlicePercentile:
     kind: ClassVar[str] = "slice_percentile"
 
     def __post_init__(self) -> None:
+        need(self.share, Fraction, "share is an exact Fraction")
         if not 0 < self.share < 1:
             raise InvalidValueError(f"a percentile lies between p0 and p100, got {self.share}.")
         _check_slice(self.per_seconds)

@@ -24,6 +24,7 @@ MAX_DEPTH = 100
 _Value = TypeVar("_Value")
 _TAG = "tag:yaml.org,2002:"
 _HALF = re.compile("[\ud800-\udfff]")
+_SURPRISES = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
 _KINDS = {
     "str": "text",
     "int": "a whole number",
@@ -115,14 +116,7 @@ def compose(text: str, faults: Faults) -> Node | None:
         message = f"the character {caught.character!r} is not allowed in YAML."
         faults.found.append(Fault(faults.source, line, 1, "", message, "Remove it."))
     # The parser itself raises these on directives and tags that it does not expect.
-    except (
-        YAMLError,
-        YAMLStreamError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except (*_SURPRISES, YAMLError, YAMLStreamError) as error:
         problem = " ".join(f"{type(error).__name__} {error}".split())
         faults.add(None, "", f"this is not valid YAML: {problem}.")
     except RecursionError:

@@ -44,6 +44,17 @@ class InvalidValueError(SLOValueError):
         self.cure = cure
 
 
+def need(value: object, kinds: type | tuple[type, ...], what: str, cure: str = "") -> None:
+    """Refuse a value of a wrong type, for objects that are made by hand; bool is no number.
+
+    Raises:
+        InvalidValueError: The value is not of the kinds.
+    """
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        found = f"{type(value).__name__} {shown(str(value))}"
+        raise InvalidValueError(f"{what}, got {found}.", cure)
+
+
 def shown(text: str) -> str:
     """Return the text quoted for a message, shortened to 40 characters."""
     return repr(text if len(text) <= 40 else f"{text[:37]}...")

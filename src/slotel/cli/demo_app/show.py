@@ -169,8 +169,8 @@ def _received(
     console: Console, counted: list[Count], receiver: OtlpReceiver | None, *, delivered: bool
 ) -> bool:
     if receiver is None:
-        outcome = "accepted everything" if delivered else "did not accept everything"
-        console.print(f"The collector at {os.environ[_ENDPOINT]} {outcome}.")
+        outcome = "accepted" if delivered else "[bold red]did not accept[/]"
+        console.print(f"The collector at {os.environ[_ENDPOINT]} {outcome} everything.")
     else:
         console.print(
             f"The collector on port {receiver.port} received {len(receiver.spans)} spans, "
@@ -179,8 +179,7 @@ def _received(
     for count in counted:
         if not count.agrees:
             console.print(f"[bold red]{count.operation}: {count.words()}")
-    agrees = delivered and all(count.agrees for count in counted)
-    total = Count.total(counted)
+    agrees = all(count.agrees for count in counted)
     style = "green" if agrees else "bold red"
-    console.print(f"[{style}]Calls: {total.words()}[/]")
-    return agrees
+    console.print(f"[{style}]Calls: {Count.total(counted).words()}[/]")
+    return agrees and delivered

@@ -12,7 +12,13 @@ from typing import Any, Protocol
 
 
 class Watcher(Protocol):
-    """What is told about the reading of one body. No method raises."""
+    """What is told about the reading of one body. No method raises.
+
+    Attributes:
+        curious: Whether `wanted` is to be called.
+    """
+
+    curious: bool
 
     def wanted(self) -> None:
         """The reader asks for the next block: it is done with the one before."""
@@ -51,7 +57,8 @@ class _Blocks:
 
     def __next__(self) -> bytes:
         watcher = self._watcher
-        watcher.wanted()
+        if watcher.curious:
+            watcher.wanted()
         try:
             block = next(self._inner)
         except StopIteration:
@@ -79,7 +86,8 @@ class _AsyncBlocks:
 
     async def __anext__(self) -> bytes:
         watcher = self._watcher
-        watcher.wanted()
+        if watcher.curious:
+            watcher.wanted()
         try:
             block = await anext(self._inner)
         except StopAsyncIteration:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from slotel import semconv
 from slotel._site import Site
@@ -54,36 +53,42 @@ def begin(client: Any, options: Any, *, streaming: bool) -> Exchange | None:
         options: Its request options; `url` is still the path as the API names it.
         streaming: Whether the answer is asked for as a stream of events.
     """
-    api = find_api(options.url) if options.method.lower() == "post" else None
-    if api is None or not switch.on:
+    api = find_api(options.url)
+    if api is None or not switch.on or options.method.lower() != "post":
         return None
     return start(client, api, as_object(options.json_data), streaming=streaming)
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """Whom a client talks to; `url` is the client's own object, to see when it is set anew."""
+    """Whom a client talks to; `url` is the client's own object."""
 
     url: Any
     provider: str
     attributes: dict[str, Any]
 
 
-_servers: WeakKeyDictionary[Any, _Server] = WeakKeyDictionary()
+# By identity of the client's URL object, which each entry keeps alive.
+_servers: dict[int, _Server] = {}
+_MAX_SERVERS = 256
 
 
 def _server(client: Any) -> _Server:
-    found = _servers.get(client)
-    url = client.base_url
-    if found is None or found.url is not url:
-        azure = any(base.__name__ == "BaseAzureClient" for base in type(client).__mro__)
-        attributes = {semconv.SERVER_ADDRESS: url.host}
-        port = url.port or _PORTS.get(url.scheme)
-        if port is not None:
-            attributes[semconv.SERVER_PORT] = port
-        found = _Server(url, find_provider(url.host, azure=azure), attributes)
-        _servers[client] = found
-    return found
+    # Newer clients compute their public `base_url` anew for every reader.
+    url: Any = vars(client).get("_base_url")
+    found = _servers.get(id(url))
+    if found is not None:
+        return found
+    url = url if url is not None else client.base_url
+    azure = any(base.__name__ == "BaseAzureClient" for base in type(client).__mro__)
+    attributes: dict[str, Any] = {semconv.SERVER_ADDRESS: url.host}
+    port = url.port or _PORTS.get(url.scheme)
+    if port is not None:
+        attributes[semconv.SERVER_PORT] = port
+    if len(_servers) >= _MAX_SERVERS:
+        _servers.clear()
+    found = _Server(url, find_provider(url.host, azure=azure), attributes)
+    return _servers.setdefault(id(url), found)
 
 
 def start(client: Any, api: Api, body: Json, *, streaming: bool) -> Exchange:

@@ -57,9 +57,11 @@ class Exchange:
     Attributes:
         call: The operation that is measured.
         ended: True once the operation was finished; everything after that is ignored.
+        curious: True while it is not known whether the client parses what is read.
     """
 
     ended = False
+    curious = False
     _request: Any = None
     _response: Any = None  # Only while the client's request runs: it must not live for us.
     _watching = False
@@ -110,18 +112,20 @@ class Exchange:
             self._copy = Copy(response)
         elif not self._encoded:
             self._tap = Tap()
+            self.curious = True
 
     def parsed(self, data: Any) -> None:
         """The client parsed an answer, or one event of it."""
         if self.ended:
             return
-        if self._streaming:
-            self._tap = None
-            self._take(data, perf_counter())
-            if self._events == self._last_event:
-                self._end_of_memory()
-        else:
+        if not self._streaming:
             self._read(data)
+            return
+        self._tap = None
+        self.curious = False
+        self._take(data, perf_counter())
+        if self._events == self._last_event:
+            self._end_of_memory()
 
     @_safe
     def _end_of_memory(self) -> None:

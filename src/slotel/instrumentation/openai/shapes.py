@@ -209,7 +209,8 @@ def _other_content(delta: Json) -> bool:
 def _read_tail(answer: Answer, chunk: Json) -> None:
     if answer.id is None:
         _read_head(answer, chunk)
-    _read_extras(answer, chunk)
+    if chunk.get("usage") or chunk.get("moderation"):
+        _read_extras(answer, chunk)
 
 
 # --- words shared by all ----------------------------------------------------------------------
