@@ -169,6 +169,14 @@ def test_detection_and_reset_of_the_workbook():
     assert (HOUR - float(seconds)) / 60 == pytest.approx(58, abs=0.5)
 
 
+def test_detection_with_a_36_hour_window_of_the_workbook():
+    """SRE Workbook, table 5-2: at 99.9 % a rate of 1 over 36 h sees a total outage in 130 s."""
+    rate = threshold(Fraction("0.05"), period_seconds=30 * DAY, long_seconds=36 * HOUR)
+    long = AlertTier("t", Severity.PAGE, "6h", "5m", Fraction("0.05"), 6 * rate)
+    seconds = detection_seconds(long, bad_ratio=Fraction(1), objective=Fraction("0.999"))
+    assert float(seconds) == pytest.approx(130, abs=1)
+
+
 def test_share_of_the_budget_of_a_36_hour_window():
     """SRE Workbook, section 2: 36 h are 5 % of 30 days."""
     assert threshold(Fraction("0.05"), period_seconds=30 * DAY, long_seconds=36 * HOUR) == 1

@@ -58,6 +58,12 @@ def test_allowed_outage_of_published_objectives(objective, period_seconds, minut
     assert float(allowed / 60) == pytest.approx(minutes, abs=tolerance)
 
 
+def test_an_hour_of_outage_in_a_week():
+    """Datadog, time slice SLOs: one hour down in seven days is 0.6 % of the time."""
+    down = budget(1, 7 * 24, "0.9")
+    assert float(down.exact_consumed * (1 - down.objective)) == pytest.approx(0.006, abs=0.0001)
+
+
 def test_minutes_left_for_the_service_itself():
     """The Calculus of Service Availability: five 99.999 % dependencies leave 27 of 53 minutes."""
     own = allowed_seconds(Fraction("0.9999"), period_seconds=365 * DAY)

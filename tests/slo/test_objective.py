@@ -24,7 +24,13 @@ def test_an_slo_made_by_hand_has_the_documented_defaults():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"objective": 0.99}, "exact Fraction, got 0.99"),
+        ({"objective": 0.99}, "exact Fraction, got float '0.99'"),
+        ({"objective": "99%"}, r"Write slotel\.slo\.objective\.objective"),
+        ({"sli": "latency"}, "sli is an SLI object, got str"),
+        ({"name": 5}, "a name is text, got int"),
+        ({"window_seconds": "28d"}, "window_seconds is a whole number, got str"),
+        ({"window_seconds": 600.0}, "window_seconds is a whole number, got float"),
+        ({"min_failures": True}, "min_failures is a whole number, got bool"),
         ({"objective": Fraction(1)}, "below 100%"),
         ({"objective": Fraction(0)}, "above 0%"),
         ({"name": "Answer Latency"}, r"Write answer-latency\."),

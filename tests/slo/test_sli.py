@@ -121,6 +121,12 @@ def latency(at_most_seconds):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: latency("2s"), "at_most_seconds is a number, got str"),
+        (lambda: Quality(score="x", at_least="high"), "a bound is a number, got str"),
+        (lambda: Quality(score=1, at_least=1), "score is a name, got int"),
+        (lambda: Throughput(floor_per_second=0.1), "exact Fraction, got float"),
+        (lambda: SlicePercentile(of=latency(1), share=0.95), "exact Fraction, got float"),
+        (lambda: Throughput(floor_per_second=1, per_seconds="1m"), "per_seconds is a whole"),
         (lambda: latency(0), "over 0 and at most 24 hours, got 0"),
         (lambda: latency(float("nan")), "got nan"),
         (lambda: latency(1e9), "at most 24 hours"),

@@ -306,6 +306,7 @@ def test_doubled_keys_and_doubled_names_name_the_first():
         ("a: 1\n---\nb: 2\n", "Keep one document in a file"),
         ("a: \x00\n", "is not allowed in YAML. Remove it."),
         ("%YAML 9.9\n---\na: 1\n", "this is not valid YAML"),
+        ("%YAML 1.3\n---\na: 1\n", "this is not valid YAML"),
         ("a: *nowhere\n", "this is not valid YAML: found undefined alias"),
         ("version: slotel/v1\n", "s.yaml:1:1: slos is missing in the document. Write slos: and a"),
         ("version: slotel/v1\nslos: []\n", "s.yaml:2:7: slos: slos is an empty list"),
