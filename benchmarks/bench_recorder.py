@@ -13,6 +13,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable
 from itertools import repeat
+from time import perf_counter
 
 import numpy as np
 from ddsketch import DDSketch
@@ -118,6 +119,7 @@ def bench_threads(bench: Report) -> None:
             threaded(peers.otel_histogram(exponential=False), number // 10),
         ],
         base="slotel Buffer.record",
+        clock=perf_counter,
     )
 
 

@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import repeat
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PACKAGES = (
@@ -42,6 +42,7 @@ PACKAGES = (
 )
 
 Run = Callable[[int], None]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,24 +133,24 @@ def _empty_loop(number: int) -> None:
 # --- the race ---------------------------------------------------------------------------------
 
 
-def _timed(run: Run, number: int) -> float:
+def _timed(run: Run, number: int, clock: Clock) -> float:
     """Return the seconds of one turn; the collector is off meanwhile."""
     gc.collect()
     gc.disable()
     try:
-        started = perf_counter()
+        started = clock()
         run(number)
-        return perf_counter() - started
+        return clock() - started
     finally:
         gc.enable()
 
 
-def _turn(contestant: Contestant, number: int) -> float:
+def _turn(contestant: Contestant, number: int, clock: Clock) -> float:
     """Time one turn and assert that everything sent was recorded."""
     before = contestant.recorded() if contestant.recorded else 0
     if contestant.prepare:
         contestant.prepare()
-    seconds = _timed(contestant.run, number)
+    seconds = _timed(contestant.run, number, clock)
     if contestant.recorded:
         recorded, sent = contestant.recorded() - before, number * contestant.pieces
         assert recorded == sent, f"{contestant.name}: recorded {recorded}, sent {sent}"
@@ -159,11 +160,11 @@ def _turn(contestant: Contestant, number: int) -> float:
 def _fitting_number(contestant: Contestant, seconds: float) -> int:
     """Return how many repetitions take about that long."""
     if contestant.number is not None:
-        _turn(contestant, contestant.number)
+        _turn(contestant, contestant.number, perf_counter)
         return contestant.number
     number = 1
     while True:
-        took = _turn(contestant, number)
+        took = _turn(contestant, number, perf_counter)
         if took >= seconds / 4 or number >= 1 << 22:
             return max(1, round(number * seconds / max(took, 1e-9)))
         number *= 4
@@ -193,15 +194,21 @@ class Race:
 
 
 def race(
-    title: str, contestants: Sequence[Contestant], *, base: str, rounds: int, turn_seconds: float
+    title: str,
+    contestants: Sequence[Contestant],
+    *,
+    base: str,
+    rounds: int,
+    turn_seconds: float,
+    clock: Clock,
 ) -> Race:
     """Let the contestants take turns for that many rounds."""
     timings = [Timings(one.name, _fitting_number(one, turn_seconds)) for one in contestants]
     for _ in range(rounds):
         loop_number = 200_000
-        loop_ns = _timed(_empty_loop, loop_number) / loop_number * 1e9
+        loop_ns = _timed(_empty_loop, loop_number, clock) / loop_number * 1e9
         for one, timing in zip(contestants, timings, strict=True):
-            piece_ns = _turn(one, timing.number) / timing.number * 1e9 - loop_ns
+            piece_ns = _turn(one, timing.number, clock) / timing.number * 1e9 - loop_ns
             timing.rounds_ns.append(max(piece_ns, 0.0) / one.pieces)
     return Race(title, timings, base)
 
@@ -243,12 +250,18 @@ class Report:
         print(f"# {name}: " + ", ".join(f"{key} {value}" for key, value in machine().items()))
 
     def race(
-        self, title: str, contestants: Sequence[Contestant], *, base: str, times_rounds: int = 1
+        self,
+        title: str,
+        contestants: Sequence[Contestant],
+        *,
+        base: str,
+        times_rounds: int = 1,
+        clock: Clock = process_time,
     ) -> Race:
         """Run a race, of that many times the usual number of rounds, and print its table."""
         rounds = self._rounds * (1 if self.smoke else times_rounds)
         seconds = self._turn_seconds
-        run = race(title, contestants, base=base, rounds=rounds, turn_seconds=seconds)
+        run = race(title, contestants, base=base, rounds=rounds, turn_seconds=seconds, clock=clock)
         self._races.append(run)
         print(f"\n{title} ({rounds} rounds)")
         print(f"  {'':44} {'min ns':>9} {'median':>9} {'p99':>9} {'ratio':>7}")
