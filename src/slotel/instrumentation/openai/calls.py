@@ -75,20 +75,23 @@ _MAX_SERVERS = 256
 
 def _server(client: Any) -> _Server:
     # Newer clients compute their public `base_url` anew for every reader.
-    url: Any = vars(client).get("_base_url")
-    found = _servers.get(id(url))
-    if found is not None:
-        return found
-    url = url if url is not None else client.base_url
+    held = getattr(client, "_base_url", None)
+    found = _servers.get(id(held))
+    return found if found is not None else _look_at(client, held)
+
+
+def _look_at(client: Any, held: Any) -> _Server:
+    url = client.base_url if held is None else held
     azure = any(base.__name__ == "BaseAzureClient" for base in type(client).__mro__)
-    attributes: dict[str, Any] = {semconv.SERVER_ADDRESS: url.host}
+    attributes = {semconv.SERVER_ADDRESS: url.host}
     port = url.port or _PORTS.get(url.scheme)
     if port is not None:
         attributes[semconv.SERVER_PORT] = port
+    found = _Server(url, find_provider(url.host, azure=azure), attributes)
     if len(_servers) >= _MAX_SERVERS:
         _servers.clear()
-    found = _Server(url, find_provider(url.host, azure=azure), attributes)
-    return _servers.setdefault(id(url), found)
+    _servers[id(url)] = found
+    return found
 
 
 def start(client: Any, api: Api, body: Json, *, streaming: bool) -> Exchange:
