@@ -378,6 +378,63 @@ def test_no_count_is_lost_or_doubled_between_threads(bench):
     assert counts(one.status("c")) == (0, total)
 
 
+class _Finalised:
+    """A ledger whose first readings are interrupted by a finaliser that fills and drains."""
+
+    def __init__(self, bench) -> None:
+        self._bench = bench
+        self.interruptions = 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._bench.ledger, name)
+
+    def within(self, quantity: str, column: int):
+        if self.interruptions:
+            self.interruptions -= 1
+            self._bench.record("duration", 1.0, 5.0)
+            self._bench.ledger.drain()
+        return self._bench.ledger.within(quantity, column)
+
+
+def test_values_drained_between_two_reads_are_not_torn_apart(bench):
+    """What a finaliser drains between counts and thresholds is read again, not misjudged."""
+    one = bench(LATENCY)
+    ledger = _Finalised(one)
+    evaluator = Evaluator(one.evaluator.document, ledger, one.clock)
+    evaluator.register()
+    one.record("duration", 1.0)
+    one.ledger.drain()
+    ledger.interruptions = 2
+    evaluator.observe()
+    assert counts(evaluator.evaluate().slo("a")) == (3, 5)
+
+
+def test_a_reset_forgets_windows_counters_and_open_slices(bench):
+    """What a forked child does, seen from inside: all starts at zero, nothing goes negative."""
+    one = bench(LATENCY, "sli: {latency: }, objective: p90 <= 2s, per: 1m")
+    one.record("duration", *[5.0] * 9)
+    for _ in range(61):
+        one.tick()
+    assert one.evaluate().slo("b").total == 1
+    one.recorder.reset()
+    one.evaluator.reset()
+    one.record("duration", 1.0)
+    for _ in range(120):
+        one.tick()
+    evaluation = one.evaluate()
+    assert evaluation.slo("a").counters == Counters(good=1, bad=0)
+    assert counts(evaluation.slo("b")) == (0, 0)
+
+
+def test_the_percentile_is_none_once_its_values_are_history(bench):
+    """Rows without a value in the window give no percentile rather than NaN."""
+    one = bench("sli: {latency: {at_most: 2s}}, objective: 95%, window: 5m")
+    one.record("duration", 1.0)
+    assert one.status().percentile is not None
+    one.tick(3_600)
+    assert one.evaluate().slo("a").percentile is None
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_starts_at_zero(bench):

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from slotel.slo.objective import SLO, Document, objective
-from slotel.slo.sli import Availability, Latency, Selection
+from slotel.slo.sli import Availability, Latency, Selection, SlicePercentile
 from slotel.slo.value import InvalidValueError
 
 
@@ -71,9 +71,16 @@ def test_a_document_finds_its_slos_and_names_their_dimensions():
             slo(),
             slo(name="b", sli=Latency(at_most_seconds=1, select=gold)),
             slo(name="c", sli=Availability(select=Selection(provider="openai"))),
+            slo(
+                name="d",
+                sli=SlicePercentile(
+                    of=Latency(at_most_seconds=1, select=Selection(model="m")),
+                    share=Fraction(1, 2),
+                ),
+            ),
         )
     )
     assert document.slo("b") is document.slos[1]
     assert document.slo("x") is None
-    assert document.dimensions() == {"tier", "provider"}
+    assert document.dimensions() == {"tier", "provider", "model"}
     assert Document().dimensions() == frozenset()

@@ -208,6 +208,7 @@ FAULTS = [
         "sli: {throughput: {requests_per_second: 1, tokens_per_second: 1}}, objective: 9%",
         "throughput needs one floor, got requests_per_second and tokens_per_second",
     ),
+    ("sli: {throughput: {requests_per_second: x}}, objective: 9%", "finite decimal number is need"),
     ("sli: {throughput: {requests_per_second: 0}}, objective: 9%", "floor must be over 0"),
     ("sli: {throughput: {requests_per_second: 1, per: 7s}}, objective: 9%", "multiple of 10s"),
     (f"{LATENCY}, objective: 99%, window: 36d", "from 5m to 35d in steps of 10s"),
@@ -434,7 +435,7 @@ def test_a_document_is_written_as_it_is_read():
             SLO(
                 name="slices",
                 sli=SlicePercentile(
-                    of=Quality(score="f", at_least=0.8), share=Fraction(2, 3), per_seconds=60
+                    of=Quality(score="f", at_least=0.8), share=Fraction("0.95"), per_seconds=60
                 ),
                 objective=Fraction(1, 3),
                 window_seconds=3_600,
@@ -448,6 +449,7 @@ def test_a_document_is_written_as_it_is_read():
         ),
     )
     with_thirds = to_dict(document)
+    assert from_dict(with_thirds) == document
     assert with_thirds["slos"][1]["sli"] == {
         "throughput": {"requests_per_second": "1/3", "per": "1m"}
     }

@@ -113,9 +113,7 @@ def read_sli(faults: Faults, node: Node, path: str, percentile: Percentile | Non
 
 def _read_kind(kind: str, kinds: Fields, percentile: Percentile | None) -> SLI | None:
     empty = kinds.empty(kind)
-    node = kinds.node if empty else kinds.get(kind)
-    if node is None:
-        return None
+    node = kinds.node if empty else kinds.get(kind) or kinds.node
     known = (*_SELECTION, *_KEYS[kind])
     if empty:
         node = empty_mapping(node)
