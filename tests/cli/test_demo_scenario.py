@@ -15,6 +15,7 @@ openai = pytest.importorskip("openai")
 
 from slotel._api import percentiles, summary  # noqa: E402
 from slotel.cli.demo_app.assistant import JOURNEY, AbusiveQuestionError, Assistant  # noqa: E402
+from slotel.cli.demo_app.model_server import ModelServerError  # noqa: E402
 from slotel.cli.demo_app.questions import ABUSIVE, QUESTIONS, Question  # noqa: E402
 from slotel.cli.demo_app.scenario import CROWD, Ending, run, steps  # noqa: E402
 from slotel.cli.demo_app.tally import Tally  # noqa: E402
@@ -151,6 +152,13 @@ def test_warming_up_counts_no_call(assistant):
     before = journeys()
     assistant.warm_up()
     assert (assistant.tally.made(), journeys()) == ({}, before)
+
+
+def test_a_model_server_that_refuses_is_said_before_anyone_asks(assistant):
+    """A wrong address or key ends the demo in one line, with the server's own words."""
+    client = assistant.client.with_options(base_url=f"{assistant.client.base_url}nowhere")
+    with pytest.raises(ModelServerError, match=r"at http://.*/nowhere/ does not serve m: .*404"):
+        assistant.using(client).warm_up()
 
 
 def test_every_mishap_ends_as_planned(assistant):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
+from openai import AsyncOpenAI, AsyncStream, OpenAI, OpenAIError, Stream
 
 from slotel._api import journey, score
+from slotel.cli.demo_app.model_server import ModelServerError
 from slotel.cli.demo_app.questions import Question
 from slotel.cli.demo_app.tally import Tally
 from slotel.errors import RejectedError
@@ -70,13 +71,18 @@ class Assistant:
         """Load what the first call would load; not a call of any user, so nothing counts it.
 
         Raises:
-            openai.OpenAIError: The model server failed or did not answer in time.
+            ModelServerError: The model server failed or did not answer in time.
         """
         self.moderator.probability("hello")
         request = self._request(Question("Hello?", frozenset(), ""), [])
-        with self._stream(request) as stream:
-            for _ in stream:
-                pass
+        try:
+            with self._stream(request) as stream:
+                for _ in stream:
+                    pass
+        except OpenAIError as error:
+            raise ModelServerError(
+                f"the model server at {self.client.base_url} does not serve {self.model}: {error}"
+            ) from error
 
     @journey(JOURNEY)
     def ask(self, question: Question, *, patience_chunks: int | None = None) -> Answer:

@@ -29,7 +29,7 @@ _CONTEXT_TOKENS_PER_SLOT = 1024
 
 
 class ModelServerError(SlotelError, RuntimeError):
-    """The model server did not start."""
+    """The model server did not start, or does not answer."""
 
 
 class ModelServer:

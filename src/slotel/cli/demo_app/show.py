@@ -96,13 +96,13 @@ def _assistant(
 
 def _model(progress: Progress, stack: ExitStack, *, local_model: bool) -> tuple[OpenAI, str]:
     if not local_model:
-        client = OpenAI()
+        # A server of one's own may ask for no key; the client insists on one.
+        client = OpenAI(api_key=os.environ.get("OPENAI_API_KEY") or "none")
         stack.callback(client.close)
         return client, os.environ.get("OPENAI_MODEL", _DEFAULT_MODEL)
     starting = progress.add_task("starting the model server", total=1)
     server = stack.enter_context(ModelServer())
     progress.remove_task(starting)
-    # The server asks for no key; the client insists on one.
     client = OpenAI(base_url=server.base_url, api_key="none")
     stack.callback(client.close)
     return client, MODEL
