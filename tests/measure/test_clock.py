@@ -109,6 +109,28 @@ def test_small_difference_is_slewed_without_a_jump(seconds):
     assert steady.unix_ns() == clock.unix_ns()
 
 
+class HeldUp(ManualClock):
+    """A clock whose reader is stopped for half a minute after each of its next wall readings."""
+
+    times = 0
+
+    def monotonic_ns(self) -> int:
+        reading = super().monotonic_ns()
+        if self.times:
+            self.times -= 1
+            self.advance(30)
+        return reading
+
+
+@pytest.mark.parametrize(("times", "jumps"), [(1, False), (2, False), (99, True)])
+def test_a_reader_that_is_held_up_between_two_clocks_sees_no_jump(times, jumps):
+    """Being stopped between the two readings is not a jump, unless it never ends."""
+    clock = HeldUp()
+    steady = SteadyClock(clock)
+    clock.times = times
+    assert (steady.check() is not None) is jumps
+
+
 def test_readings_never_go_back_while_another_thread_checks():
     """Four readers see rising times while a checker meets jumps both ways."""
     clock = ManualClock()

@@ -13,6 +13,8 @@ from typing import Protocol
 JUMP_THRESHOLD_NS = 20_000_000_000
 # At most this share of the elapsed time is spent on catching up with the wall clock.
 SLEW_DIVISOR = 20
+_SAME_MOMENT_NS = 10_000_000
+_ATTEMPTS = 5
 
 
 class Clock(Protocol):
@@ -108,6 +110,14 @@ class SteadyClock:
         with self._lock:
             return self._anchor.at(self._clock.monotonic_ns())
 
+    def _both(self) -> tuple[int, int]:
+        """Return monotonic and wall time of one moment, read again if this thread was held up."""
+        for _ in range(_ATTEMPTS - 1):
+            before_ns, wall_ns = self._clock.monotonic_ns(), self._clock.unix_ns()
+            if self._clock.monotonic_ns() - before_ns < _SAME_MOMENT_NS:
+                return before_ns, wall_ns
+        return self._clock.monotonic_ns(), self._clock.unix_ns()
+
     def check(self) -> Jump | None:
         """Compare with the wall clock, correct what can be corrected, and report a jump.
 
@@ -116,7 +126,7 @@ class SteadyClock:
             reported before is still being slewed away.
         """
         with self._lock:
-            monotonic_ns, wall_ns = self._clock.monotonic_ns(), self._clock.unix_ns()
+            monotonic_ns, wall_ns = self._both()
             steady_ns = self._anchor.at(monotonic_ns)
             drift_ns = wall_ns - steady_ns
             jump = Jump(steady_ns, wall_ns) if abs(drift_ns) > JUMP_THRESHOLD_NS else None
