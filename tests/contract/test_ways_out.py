@@ -19,7 +19,8 @@ import pytest
 
 from slotel.cli.demo_app.receiver import OtlpReceiver
 
-pytestmark = pytest.mark.loopback
+# A loaded machine may start a dozen interpreters slowly.
+pytestmark = [pytest.mark.loopback, pytest.mark.timeout(120)]
 
 HERE = Path(__file__).parent
 CALLS = 40
@@ -82,7 +83,7 @@ def _grpc_receiver() -> Any:
 
 def end(process: Any) -> list[dict[str, Any]]:
     """Return what each process of the service says of itself."""
-    out, err = process.communicate(timeout=50)
+    out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     reports = json.loads(out)
     assert not [one for one in reports if "error" in one], reports
@@ -134,6 +135,7 @@ def test_forked_children_are_counted_once(name: str, receiver: OtlpReceiver):
         assert len(identities) == (0 if name == "prometheus" else 3)
 
 
+@pytest.mark.timeout(150)
 def test_all_ways_at_once_into_one_collector_sum_to_the_true_count(receiver: OtlpReceiver):
     """Every metric has one way out, so nothing is there twice however many there are."""
     with ExitStack() as stack:
