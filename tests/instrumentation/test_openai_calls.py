@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from openai_traffic import ASK, Service
 from pydantic import BaseModel
 
 from conftest import Calls
+from slotel.instrumentation.openai import raw_bodies
 from slotel.measure.measurement import Outcome
 
 
@@ -340,3 +342,34 @@ async def test_a_cancelled_call_is_cancelled(calls: Calls) -> None:
         await task
     call = calls.only()
     assert (call.outcome, call.error_type) == (Outcome.CANCELLED, "CancelledError")
+
+
+async def test_a_call_closed_from_another_context_is_cancelled(calls: Calls) -> None:
+    """Whoever drops a coroutine need not be in the context that it was started in."""
+
+    async def silent(request: Any) -> Any:
+        await asyncio.Event().wait()
+
+    transport = traffic.http.MockTransport(silent)
+    client = openai.AsyncOpenAI(
+        api_key="none",
+        base_url="http://service.test/v1",
+        http_client=traffic.http.AsyncClient(transport=transport),
+    )
+    coroutine = client.chat.completions.create(**ASK)
+    contextvars.copy_context().run(coroutine.send, None)
+    contextvars.copy_context().run(coroutine.close)
+    call = calls.only()
+    assert (call.outcome, call.error_type) == (Outcome.CANCELLED, "GeneratorExit")
+
+
+def test_a_very_long_answer_is_measured_without_its_usage(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy for us is kept up to a limit only."""
+    monkeypatch.setattr(raw_bodies, "LIMIT_BYTES", 100)
+    client = Service(traffic.answer(traffic.completion())).client()
+    with client.chat.completions.with_streaming_response.create(**ASK) as response:
+        assert response.parse().id == "chatcmpl-1"
+    call = calls.only()
+    assert (call.outcome, call.usage_source) == (Outcome.SUCCESS, "missing")

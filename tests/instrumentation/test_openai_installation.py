@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import logging
 import subprocess
@@ -218,10 +219,51 @@ async def test_a_changed_asynchronous_client_is_measured_from_outside(calls: Cal
     assert calls.only().error_type == "invalid_api_key"
 
 
+@pytest.mark.usefixtures("outside")
+def test_a_fault_of_ours_outside_is_harmless(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither beginning nor reading the answer may cost the user the call."""
+    from slotel.instrumentation.openai import fallback
+
+    _faults.strict(False)
+    monkeypatch.setattr(openai.types.chat.ChatCompletion, "to_dict", broken)
+    assert ask().id == "chatcmpl-1"
+    assert calls.only().usage_source == "missing"
+    monkeypatch.setattr(fallback, "start", broken)
+    assert ask().id == "chatcmpl-1"
+    assert not calls
+
+
+def test_a_client_without_a_resource_is_wrapped_where_it_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The Responses API came later than the rest."""
+    from slotel.instrumentation.openai import patches
+
+    instrumentation.remove()
+    monkeypatch.setattr(patches, "misfit", lambda base: "it moved")
+    monkeypatch.setattr(
+        patches,
+        "RESOURCES",
+        (
+            ("openai.resources.no_such", "Nothing", "/responses"),
+            ("openai.resources.embeddings", "NoSuch", "/embeddings"),
+            ("openai.resources.embeddings", "Embeddings", "/embeddings"),
+        ),
+    )
+    found = patches.apply(openai)
+    for patch in found:
+        patch.undo()
+    assert [patch.owner.__name__ for patch in found] == ["Embeddings", "AsyncEmbeddings"]
+
+
 # --- faults of ours ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["answered", "_tell"])
+def broken(self: Any, *args: Any, **kwargs: Any) -> None:
+    raise RuntimeError("a fault of ours")
+
+
+@pytest.mark.parametrize("method", ["answered", "parsed", "_tell"])
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_fault_of_ours_never_reaches_the_user(
     calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
@@ -230,10 +272,6 @@ def test_a_fault_of_ours_never_reaches_the_user(
     """Whatever breaks inside a hook, the answer is the answer; the fault is counted and logged."""
     _faults.strict(False)
     monkeypatch.setattr(_faults, "counts", _faults.counts.__class__())
-
-    def broken(self: Any, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("a fault of ours")
-
     monkeypatch.setattr(Exchange, method, broken)
     with caplog.at_level(logging.ERROR):
         if streaming:
@@ -242,6 +280,7 @@ def test_a_fault_of_ours_never_reaches_the_user(
         else:
             assert ask().id == "chatcmpl-1"
     assert sum(_faults.counts.values()) >= 1
+    gc.collect()
     assert calls.only().call.finished
 
 
@@ -250,10 +289,6 @@ def test_a_fault_before_the_call_leaves_it_unmeasured(
 ) -> None:
     """A call that cannot be begun by us is made all the same."""
     _faults.strict(False)
-
-    def broken(*args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("a fault of ours")
-
     monkeypatch.setattr(hooks, "begin", broken)
     assert ask().id == "chatcmpl-1"
     assert not calls

@@ -16,6 +16,7 @@ from openai_traffic import ASK, CHAT_STREAM, DONE, DOT, HELLO, ROLE, STOP, USED,
 from test_openai_calls import chat_with_helpers, needs_responses
 
 from conftest import Calls, Finished
+from slotel.instrumentation.openai import raw_bodies
 from slotel.measure.measurement import Outcome
 
 
@@ -610,6 +611,29 @@ def test_lines_left_unread_have_cancelled(calls: Calls) -> None:
             next(lines)
     call = calls.only()
     assert (call.outcome, call.first_token_at is not None) == (Outcome.CANCELLED, True)
+
+
+def test_lines_of_a_stream_that_fails_are_an_error(calls: Calls) -> None:
+    """The error event is read from the bytes as well; nobody raises for it."""
+    events = [ROLE, HELLO, traffic.failure("server_error")]
+    client = Service(traffic.stream(events)).client()
+    with client.chat.completions.with_streaming_response.create(**ASK, stream=True) as response:
+        assert list(response.iter_lines())
+    call = calls.only()
+    assert (call.outcome, call.error_type, call.error_code) == (
+        Outcome.ERROR, "server_error", "server_error",
+    )  # fmt: skip
+
+
+def test_an_endless_event_is_not_kept(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that never become an event are given up beyond a limit."""
+    monkeypatch.setattr(raw_bodies, "LIMIT_BYTES", 100)
+    client = Service(traffic.body([b"data: " + b"x" * 60] * 3)).client()
+    with client.chat.completions.with_streaming_response.create(**ASK, stream=True) as response:
+        assert len(list(response.iter_bytes())) == 3
+    call = calls.only()
+    assert shape(call) == (Outcome.ERROR, "incomplete_stream", 0)
+    assert call.first_chunk_at is not None
 
 
 def test_compressed_lines_have_a_first_chunk(calls: Calls) -> None:
