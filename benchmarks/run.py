@@ -19,7 +19,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-NAMES = ("operation", "stream", "recorder", "export", "import", "accuracy", "openai")
+NAMES = ("operation", "stream", "recorder", "tick", "export", "import", "accuracy", "openai")
 BEGIN, END = "<!-- tables: written by `make bench` -->", "<!-- end of the tables -->"
 
 Result = dict[str, Any]
