@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"measure"}),
     frozenset({"slo"}),
     frozenset({"engine", "generate", "sources", "_spans", "_shapes", "_figures"}),
-    frozenset({"_operation", "_site", "_spec", "_stream", "_wrap", "export"}),
+    frozenset({"_context", "_operation", "_site", "_spec", "_stream", "_wrap", "export"}),
     frozenset({"_runtime"}),
     frozenset({"_api"}),
     frozenset({"mitigation", "instrumentation", "integrations", "testing"}),

@@ -7,20 +7,19 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Token, copy_context
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from slotel import _operation
+from slotel import _context, _operation
+from slotel._context import Ambient, Cell, held_by, restore_link
 from slotel._faults import refuse, report
-from slotel._figures import finite, score_name, usable_attributes
-from slotel._operation import Ambient, Cell, Operation, Ref, held_by, recorder, restore_link
+from slotel._figures import Figures, finite, score_name, usable_attributes
+from slotel._operation import Operation, Ref, recorder
 from slotel._runtime import runtime, ticker
 from slotel._site import Site
 from slotel._spec import Spec
 from slotel.errors import ConfigurationError, MissingDependencyError, UnknownNameError
 from slotel.measure.measurement import QUANTITIES, SCORE, Attributes, Outcome, Role, SeriesKey
-from slotel.slo.value import parse_duration
 
 if TYPE_CHECKING:
     from slotel.engine.evaluation import Evaluation, SLOStatus
@@ -59,7 +58,7 @@ class _Nothing(Operation):
 
     def note(self) -> Any:
         """Return figures that nobody reads."""
-        return _operation.Figures()
+        return Figures()
 
     def finish(self, *args: Any, **kwargs: Any) -> bool:
         """Do nothing."""
@@ -90,8 +89,8 @@ class attributes:  # noqa: N801  # used as a function
         self._tokens: list[Token[Cell]] = []
 
     def __enter__(self) -> None:
-        parent = held_by(_operation.current.get())
-        self._tokens.append(_operation.current.set(Ambient(parent, self._labels).cell))
+        parent = held_by(_context.current.get())
+        self._tokens.append(_context.current.set(Ambient(parent, self._labels).cell))
 
     def __exit__(
         self,
@@ -351,6 +350,8 @@ def instrument(*names: str) -> list[str]:
         UnknownNameError: A name is not a supported client.
         MissingDependencyError: A named client is not installed.
     """
+    from importlib.metadata import entry_points
+
     known = {point.name: point for point in entry_points(group=INSTRUMENTATION_GROUP)}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -389,6 +390,8 @@ def _outcome(name: str) -> Outcome:
 
 
 def _window_seconds(window: str | float | None) -> float | None:
+    from slotel.slo.value import parse_duration
+
     if window is None:
         return None
     try:

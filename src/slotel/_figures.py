@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import sub
-from typing import Any
+from typing import Any, cast
 
 from slotel import semconv
 from slotel._faults import refuse
@@ -256,7 +256,10 @@ def score_name(name: Any) -> str | None:
     """Return a usable name of a score or category, or refuse it and return None."""
     if isinstance(name, str) and 0 < len(name) <= MAX_NAME:
         return name
-    refuse("score.name", f"a score's name must be text of 1 to {MAX_NAME} characters, got {_cut(name)}.")
+    refuse(
+        "score.name",
+        f"a score's name must be text of 1 to {MAX_NAME} characters, got {_cut(name)}.",
+    )
     return None
 
 
@@ -268,12 +271,15 @@ def attribute_value(name: Any, value: Any) -> bool:
     if isinstance(value, str):
         if len(value) <= MAX_TEXT:
             return True
-        refuse("attribute", f"attribute {name!r} has {len(value)} characters, at most {MAX_TEXT} are kept.")
+        refuse(
+            "attribute",
+            f"attribute {name!r} has {len(value)} characters, at most {MAX_TEXT} are kept.",
+        )
         return False
     if isinstance(value, (bool, int, float)):
         return True
-    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        kinds: set[type] = {type(item) for item in value}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, (list, tuple)):
+        kinds = {type(item) for item in cast("list[object]", value)}
         if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
             return True
     refuse(

@@ -1,17 +1,11 @@
-"""The live record of a call: from its start to exactly one finish.
-
-Entering publishes the record by one context variable; leaving marks it closed, and whoever reads
-the variable skips closed records. Nothing has to be reset, so a call may end in another context,
-thread or task than it began in.
-"""
+"""The live record of a call: from its start to exactly one finish."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from contextvars import ContextVar, Token
+from contextvars import Token
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -20,6 +14,20 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanKind
 
 from slotel import _figures, _shapes, _spans, semconv
+from slotel._context import (
+    GONE,
+    HOLDER,
+    NOTED,
+    STATE,
+    Cell,
+    Link,
+    current,
+    held_by,
+    live,
+    noted,
+    renew_lock,
+    restore_link,
+)
 from slotel._faults import refuse, report
 from slotel._figures import FOLD_AT, MAX_CATEGORIES, Figures
 from slotel.errors import RejectedError
@@ -42,83 +50,7 @@ class _Settings:
     born: float = 0.0
 
 
-
 settings = _Settings()
-
-
-GONE, PLAIN, NOTED = 0, 1, 2
-"""States of a cell.
-
-GONE: it has ended and nothing is around it. PLAIN: a call is open of which nothing but its
-duration is known; no `Operation` was made yet. NOTED: every other case.
-"""
-STATE, HOLDER = 0, 1
-"""Places in a cell: its state, and the site of a PLAIN call or the link that it stands for."""
-
-Cell = list[Any]
-"""What the context variable holds. A list, since a call without notes makes nothing else: it costs
-half of an object with slots, and one look tells whether anything is around a call."""
-
-
-class Link:
-    """A node of the chain of what is open in a context; `closed` ones are skipped."""
-
-    cell: Cell
-    parent: Link | None = None
-    closed = False
-    labels: dict[str, Any] | None = None
-
-
-class Ambient(Link):
-    """Attributes for every operation inside."""
-
-    def __init__(self, parent: Link | None, labels: dict[str, Any]) -> None:
-        self.cell = [NOTED, self]
-        self.parent = parent
-        inherited = parent.labels if parent is not None else None
-        self.labels = {**inherited, **labels} if inherited else labels
-
-
-OUTSIDE: Cell = [NOTED, None]
-"""What is current where nothing was entered yet; NOTED, so that a context's first call looks."""
-
-current: ContextVar[Cell] = ContextVar("slotel_current", default=OUTSIDE)
-
-
-def live(link: Link | None) -> Link | None:
-    """Return the nearest link that is still open, from this one outward."""
-    while link is not None and link.closed:
-        link = link.parent
-    return link
-
-
-def held_by(cell: Cell) -> Link | None:
-    """Return the nearest open link that a cell stands for."""
-    if cell[STATE] == GONE:
-        return None
-    return noted(cell) if cell[STATE] == PLAIN else live(cell[HOLDER])
-
-
-def noted(cell: Cell) -> Operation:
-    """Return the operation of an open call, made now if nobody needed it before."""
-    with _making.lock:
-        if cell[STATE] == PLAIN:
-            call: Operation = cell[HOLDER].record_class()
-            call.cell = cell
-            cell[HOLDER] = call
-            cell[STATE] = NOTED
-        made: Operation = cell[HOLDER]
-        return made
-
-
-class _Making:
-    """The lock under which operations are made of plain cells; fresh after a fork."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-
-
-_making = _Making()
 
 
 def live_operation() -> Operation | None:
@@ -258,7 +190,9 @@ class Operation(Link):
         has_content = (text is None or bool(text)) if content is None else content
         figures.mark_chunk(clock() if at is None else at, content=has_content)
         if tokens is not None:
-            self.usage(output_tokens=figures.usage.get("output_tokens", 0) + tokens, source="counted")
+            self.usage(
+                output_tokens=figures.usage.get("output_tokens", 0) + tokens, source="counted"
+            )
         if len(figures.gaps) >= FOLD_AT:
             self.fold_gaps()
 
@@ -272,13 +206,17 @@ class Operation(Link):
         source: str = "provider",
     ) -> None:
         """Say how many tokens were used, and who counted: provider, counted, estimated, missing."""
-        figures = self.note()
         given = {
             "input_tokens": input_tokens,
             "output_tokens": output_tokens,
             "cached_tokens": cached_tokens,
             "reasoning_tokens": reasoning_tokens,
         }
+        self.count_tokens(given, source=source)
+
+    def count_tokens(self, given: Mapping[str, int | None], *, source: str) -> None:
+        """Say how many tokens were used, by quantity name; see `usage`."""
+        figures = self.note()
         for name, value in given.items():
             count = None if value is None else _figures.tokens(value, what=name)
             if count is not None:
@@ -307,7 +245,7 @@ class Operation(Link):
         retries: int | None = None,
         error_code: str | None = None,
     ) -> None:
-        """Say what the transport knows: status, request id, retries taken, provider's error code."""
+        """Say what the transport knows: status, request id, retries, provider's error code."""
         figures = self.note()
         figures.status_code = status_code if status_code is not None else figures.status_code
         figures.request_id = request_id if request_id is not None else figures.request_id
@@ -365,7 +303,9 @@ class Operation(Link):
         if usable is None:
             return
         if number is None:
-            refuse("score", f"score {usable!r} must be a finite number or a boolean, got {value!r}.")
+            refuse(
+                "score", f"score {usable!r} must be a finite number or a boolean, got {value!r}."
+            )
             return
         self.note().scores[usable] = number
 
@@ -422,7 +362,7 @@ class Operation(Link):
         mine = object()
         if self.__dict__.setdefault("_claim", mine) is not mine:
             return False
-        self._leave()
+        self.leave()
         elapsed = (clock() if at is None else at) - self.started
         try:
             if error is not None:
@@ -478,10 +418,10 @@ class Operation(Link):
         if not self.inners:
             return False
         self.held = True
-        self._leave()
+        self.leave()
         return bool(self.inners)  # Asked again: the last one may have ended in between.
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Let whoever still finds this call's cell go on to what is around it."""
         self.closed = True
         self.cell[HOLDER] = self.parent
@@ -516,7 +456,12 @@ class Operation(Link):
         return self._series(_NO_FIGURES, outcome, reason)
 
     def _report_to(
-        self, outer: Operation, figures: Figures, outcome: Outcome, reason: str | None, elapsed: float
+        self,
+        outer: Operation,
+        figures: Figures,
+        outcome: Outcome,
+        reason: str | None,
+        elapsed: float,
     ) -> None:
         outer.note().absorb(figures)
         inners = outer.inners
@@ -651,14 +596,6 @@ class _Active:
             restore_link(self._link_token)
 
 
-def restore_link(token: Token[Cell]) -> None:
-    """Undo a set of `current`; silent in another context than it was set in."""
-    try:
-        token.var.reset(token)
-    except ValueError:
-        return
-
-
 def begin(operation: Operation) -> None:
     """Start the clock and the span of an operation and link it to what is around it.
 
@@ -686,7 +623,7 @@ def nest(cell: Cell, parent: Cell) -> None:
 
 
 def enter(operation: Operation) -> None:
-    """Begin an operation, if it has not begun, and leave it and its span current in this context."""
+    """Begin an operation, if it has not begun, and leave it and its span current here."""
     if not hasattr(operation, "started"):
         begin(operation)
     current.set(operation.cell)
@@ -704,11 +641,11 @@ def _text(value: str | None) -> str | None:
 def disown_after_fork() -> None:
     """In a forked child: leave the operations that were open at the fork to the parent."""
     settings.born = clock()
-    _making.lock = threading.RLock()
+    renew_lock()
     link = held_by(current.get())
     while link is not None:
         parent = live(link.parent)
         if isinstance(link, Operation):
             link.__dict__.setdefault("_claim", None)
-            link._leave()  # noqa: SLF001  # same module
+            link.leave()
         link = parent

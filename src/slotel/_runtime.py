@@ -14,23 +14,20 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from slotel import _operation
 from slotel._faults import report
 from slotel._operation import recorder, settings
 from slotel._site import SITES
-from slotel.engine.violation import Violations
 from slotel.errors import ConfigurationError
 from slotel.semconv import Naming, naming_from_environment
-from slotel.slo import spec
-from slotel.slo.objective import SLO, Document
-from slotel.slo.sli import Throughput
 
 if TYPE_CHECKING:
     from slotel.engine.evaluation import Evaluation
     from slotel.engine.evaluator import Evaluator
     from slotel.export.ways import WayOut
+    from slotel.slo.objective import SLO, Document
 
 TICK_SECONDS = 1.0
 EXIT_SECONDS = 1.0
@@ -39,7 +36,7 @@ METRICS_VARIABLE = "SLOTEL_METRICS"
 
 _logger = logging.getLogger("slotel")
 
-Slos = str | Path | Mapping[str, Any] | Document | SLO | Iterable[SLO] | None
+Slos: TypeAlias = "str | Path | Mapping[str, Any] | Document | SLO | Iterable[SLO] | None"
 
 
 class _Ticker:
@@ -149,12 +146,17 @@ class Runtime:
 
     def start(self) -> None:
         """Begin to judge and to export."""
+        from slotel.engine.violation import Violations
+        from slotel.slo.sli import Throughput
+
         recorder.keep(self.document.dimensions())
         settings.dimensions = self.settings.dimensions | (
             self.document.dimensions() - {"provider", "model"}
         )
         offered = {
-            slo.sli.select.operation for slo in self.document.slos if isinstance(slo.sli, Throughput)
+            slo.sli.select.operation
+            for slo in self.document.slos
+            if isinstance(slo.sli, Throughput)
         }
         settings.arrivals = frozenset(offered)
         for site in list(SITES):
@@ -326,8 +328,8 @@ def _install(given: Settings, *, replace: bool) -> Runtime:
                 if getattr(given, name) != getattr(_runtime.settings, name)
             ]
             raise ConfigurationError(
-                f"configure() was called before with other arguments ({', '.join(changed)} differ). "
-                "Call it once, or pass replace=True."
+                "configure() was called before with other arguments "
+                f"({', '.join(changed)} differ). Call it once, or pass replace=True."
             )
     made = Runtime(given, _document(given.slos))
     if _runtime is not None:
@@ -364,17 +366,21 @@ def _service(service: Any) -> str | None:
 def _naming(text: str | None) -> str | None:
     if text is None or text in {naming.value for naming in Naming}:
         return text
-    raise ConfigurationError(f"configure(): semconv must be 'shipped' or 'inference', got {text!r}.")
+    raise ConfigurationError(
+        f"configure(): semconv must be 'shipped' or 'inference', got {text!r}."
+    )
 
 
 def _comparable(slos: Slos) -> Any:
     """Return the SLOs in a form that equals itself when given twice."""
+    from slotel.slo.objective import SLO, Document
+
     if slos is None or isinstance(slos, (Document, SLO)):
         return slos
     if isinstance(slos, (str, os.PathLike)):
         return Path(slos)
     if isinstance(slos, Mapping):
-        return dict(slos)
+        return dict(cast("Mapping[str, Any]", slos))
     if isinstance(slos, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         return tuple(slos)
     raise ConfigurationError(
@@ -383,6 +389,10 @@ def _comparable(slos: Slos) -> Any:
 
 
 def _document(slos: Any) -> Document:
+    # The YAML reader is slow to import, and no call needs it.
+    from slotel.slo import spec
+    from slotel.slo.objective import SLO, Document
+
     if slos is None:
         return Document()
     if isinstance(slos, Document):
@@ -392,7 +402,7 @@ def _document(slos: Any) -> Document:
     if isinstance(slos, Path):
         return spec.load(slos)
     if isinstance(slos, dict):
-        return spec.from_dict(slos)
+        return spec.from_dict(cast("dict[str, Any]", slos))
     wrong = [item for item in slos if not isinstance(item, SLO)]
     if wrong:
         raise ConfigurationError(f"configure(): slos must hold SLO objects, got {wrong[0]!r}.")

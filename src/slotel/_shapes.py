@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from slotel._figures import finite
 
@@ -114,11 +114,10 @@ def hits(result: Any) -> list[Hit] | None:
     columns = _columns(result)
     if columns is not None:
         return columns
+    listed: Any = result
     if isinstance(points, (list, tuple)):
-        result = points
-    if not isinstance(result, (list, tuple)):
-        return None
-    return [_hit(item) for item in result]  # pyright: ignore[reportUnknownVariableType]
+        listed = cast("list[Any]", points)
+    return [_hit(item) for item in listed] if isinstance(listed, (list, tuple)) else None  # pyright: ignore[reportUnknownVariableType]
 
 
 def _hit(item: Any) -> Hit:

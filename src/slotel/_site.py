@@ -11,17 +11,9 @@ from typing import Any
 from opentelemetry.trace import SpanKind
 
 from slotel import _shapes, semconv
+from slotel._context import HOLDER, PLAIN, STATE, Cell
 from slotel._figures import label, usable_attributes
-from slotel._operation import (
-    HOLDER,
-    PLAIN,
-    STATE,
-    Cell,
-    Operation,
-    begin,
-    recorder,
-    settings,
-)
+from slotel._operation import Operation, begin, recorder, settings
 from slotel.measure.measurement import Attributes, Outcome, Role, SeriesKey
 from slotel.measure.series import Series
 
@@ -36,7 +28,7 @@ def _read_answer(call: Operation, result: Any) -> None:
         return
     call.response(id=found.id, model=found.model, finish_reasons=found.finish_reasons)
     if found.usage:
-        call.usage(**found.usage)
+        call.count_tokens(found.usage, source="provider")
 
 
 def _read_hits(call: Operation, result: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, cast
 
 import opentelemetry.context as otel_context
 import opentelemetry.trace as otel_trace
@@ -28,7 +28,7 @@ def _context_variable() -> ContextVar[Context] | None:
     """
     runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
     variable = getattr(runtime, "_current_context", None)
-    return variable if isinstance(variable, ContextVar) else None
+    return cast("ContextVar[Context]", variable) if isinstance(variable, ContextVar) else None
 
 
 _VARIABLE = _context_variable()

@@ -1,23 +1,22 @@
-"""`slotel.llm` and its kin: one object used bare, called, as a decorator and as a context manager."""
+"""`slotel.llm` and its kin: one object, used bare, called, as a decorator and with `with`."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
 from slotel import _spans
+from slotel._context import Link, current, held_by, live
 from slotel._faults import report
-from slotel._operation import Link, Operation, begin, current, held_by, live
+from slotel._operation import Operation, begin
 from slotel._site import KINDS, Site
 from slotel._wrap import decorate
 from slotel.errors import UsageError
 from slotel.measure.measurement import Outcome
 
-F = TypeVar(
-    "F", bound="Callable[..., Any] | staticmethod[..., Any] | classmethod[Any, ..., Any]"
-)
+F = TypeVar("F", bound="Callable[..., Any] | staticmethod[..., Any] | classmethod[Any, ..., Any]")
 
 _TEXTS = ("model", "provider", "operation", "source")
 _COUNTS = ("top_k", "tokens_per_chunk")
@@ -55,7 +54,7 @@ class Spec:
     specification at the same time.
     """
 
-    __slots__ = ("_kind", "_name", "_open", "_options", "_site", "_lock", "__weakref__")
+    __slots__ = ("__weakref__", "_kind", "_lock", "_name", "_open", "_options", "_site")
 
     def __init__(self, kind: str, name: str | None = None, **options: Unpack[Options]) -> None:
         self._kind = kind
@@ -174,7 +173,8 @@ class Spec:
                 f"slotel.{self._kind} has no option {unknown[0]!r}. "
                 f"It takes: {', '.join(sorted(known))}."
             )
-        for key, value in self._options.items():
+        given: dict[str, Any] = dict(self._options)
+        for key, value in given.items():
             self._check_type(key, value)
 
     def _check_type(self, key: str, value: Any) -> None:
@@ -183,11 +183,13 @@ class Spec:
             return
         if key in _TEXTS and not isinstance(value, str):
             wanted = "text"
-        elif key in _COUNTS and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        elif key in _COUNTS and (
+            not isinstance(value, int) or isinstance(value, bool) or value < 1
+        ):
             wanted = "a whole number >= 1"
         elif key == "attributes" and not isinstance(value, Mapping):
             wanted = "a mapping of names to values"
-        elif key == "content" and not callable(value):
+        elif key == "content" and not callable(cast("object", value)):
             wanted = "a function of a chunk"
         if wanted is not None:
             raise UsageError(f"slotel.{self._kind}: {key} must be {wanted}, got {value!r}.")

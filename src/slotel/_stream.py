@@ -15,9 +15,10 @@ from contextvars import copy_context
 from typing import Any
 
 from slotel import _spans
+from slotel._context import current, restore_link
 from slotel._faults import report
 from slotel._figures import FOLD_AT
-from slotel._operation import Operation, clock, current, enter, restore_link
+from slotel._operation import Operation, clock, enter
 from slotel.measure.measurement import Outcome
 
 CLOSED = "closed"
@@ -98,9 +99,7 @@ class Tally:
             return True
 
 
-def drive(
-    call: Operation, generator: Generator[Any, Any, Any]
-) -> Generator[Any, Any, Any]:
+def drive(call: Operation, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
     """Step a generator in a context of its own and measure it as the operation `call`."""
     context = copy_context()
     run = context.run

@@ -13,11 +13,9 @@ import inspect
 import weakref
 from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
-from typing import Any
+from typing import Any, cast
 
-from slotel._faults import report
-from slotel._figures import FOLD_AT
-from slotel._operation import (
+from slotel._context import (
     GONE,
     HOLDER,
     NOTED,
@@ -25,16 +23,13 @@ from slotel._operation import (
     PLAIN,
     STATE,
     Cell,
-    Operation,
-    begin,
-    clock,
     current,
     live,
-    make_span,
-    nest,
     noted,
-    recorder,
 )
+from slotel._faults import report
+from slotel._figures import FOLD_AT
+from slotel._operation import Operation, begin, clock, make_span, nest, recorder
 from slotel._site import ADOPTED, Site
 from slotel._spans import (
     api,
@@ -155,15 +150,16 @@ _STREAM_NAMES: dict[str, Any] = {
 _STATES = {"plain": str(PLAIN), "gone": str(GONE)}
 
 
-def decorate(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
+def decorate(site: Site, function: Any) -> Any:
     """Return a wrapper that measures each call of the function at this site.
 
     Raises:
         UsageError: It is not a function or another callable that can be wrapped.
     """
-    if isinstance(function, (staticmethod, classmethod)):
-        kind = type(function)  # pyright: ignore[reportUnknownVariableType]
-        return kind(decorate(site, function.__func__))  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(function, staticmethod):
+        return staticmethod(decorate(site, cast("staticmethod[..., Any]", function).__func__))
+    if isinstance(function, classmethod):
+        return classmethod(decorate(site, cast("classmethod[Any, ..., Any]", function).__func__))
     if isinstance(function, type) or not callable(function):
         raise UsageError(
             f"@slotel.{site.kind.word} decorates functions and methods, got {function!r}. "
@@ -232,7 +228,9 @@ def _signature(function: Callable[..., Any]) -> tuple[str, str]:
     positional = code.co_varnames[: code.co_argcount]
     count = code.co_argcount + code.co_kwonlyargcount
     keyword_only = code.co_varnames[code.co_argcount : count]
-    if any(name.startswith(_PREFIX) or not name.isidentifier() for name in code.co_varnames[:count]):
+    if any(
+        name.startswith(_PREFIX) or not name.isidentifier() for name in code.co_varnames[:count]
+    ):
         return "*args, **kwargs", "*args, **kwargs"
     defaults = len(function.__defaults__ or ())
     parameters: list[str] = []
@@ -311,12 +309,13 @@ def settle(cell: Cell, result: Any, started: float, ended: float) -> Any:
     try:
         call = noted(cell)
         call.started = started
-        adopt = _ADOPT.get(type(result))
+        kind: type = type(result)  # pyright: ignore[reportUnknownVariableType]
+        adopt = _ADOPT.get(kind)  # pyright: ignore[reportUnknownArgumentType]
         if adopt is not None:
             parent = live(call.parent)  # The caller is not inside the call any more.
             current.set(OUTSIDE if parent is None else parent.cell)
             return adopt(call, result)
-        if type(result) not in call.site.shapeless:
+        if kind not in call.site.shapeless:
             call.result(result)
         if not call.hold():
             call.finish(at=ended)
@@ -344,15 +343,19 @@ def _adopt_generator(call: Operation, generator: Any) -> Any:
 
 def _adopt_async_generator(call: Operation, generator: Any) -> Any:
     """Measure an asynchronous generator that a function returned, to its end."""
-    namespace = {
+    namespace: dict[str, Any] = {
         "_slotel_fn": lambda: generator,
         "_slotel_new": lambda: call,
-        "_slotel_begin": lambda _: None,
+        "_slotel_begin": _already_begun,
         **_STREAM_NAMES,
     }
     source = _ASYNC_GENERATOR.format(name="stream", parameters="", arguments="")
     exec(compile(source, "<slotel wrapper of a stream>", "exec"), namespace)  # noqa: S102  # a constant
     return _watch(call, namespace["stream"]())
+
+
+def _already_begun(call: Operation) -> None:
+    """Stand in for `begin`: the call began when its function was called."""
 
 
 def _watch(call: Operation, stream: Any) -> Any:

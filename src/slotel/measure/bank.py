@@ -47,6 +47,9 @@ class Bank:
     maxima: Floats
     interval_minima: Floats
     interval_maxima: Floats
+    below: Ints
+    slices: HistogramSlices
+    _registered: Ints
 
     def __init__(self, measured: Quantity, layout: Layout) -> None:
         self.quantity = measured
@@ -169,14 +172,16 @@ class Bank:
         """Bytes of all arrays, sliding histograms included."""
         arrays = sum(int(getattr(self, name).nbytes) for name in _ROW_ARRAYS)
         pools = self._positive.nbytes + self._negative.nbytes
-        return arrays + pools + self.below.nbytes + self._registered.nbytes + self.slices.nbytes
+        return (
+            int(arrays + pools + self.below.nbytes + self._registered.nbytes) + self.slices.nbytes
+        )
 
     def _allocate(self, capacity: int) -> None:
         for name in _ROW_ARRAYS:
             kind = np.int64 if name == "counts" else np.float64
             setattr(self, name, np.full(capacity, _EMPTY[name], kind))
-        self.below: Ints = np.zeros((capacity, len(self._edges)), np.int64)
-        self._registered: Ints = np.zeros((capacity, len(self._cuts)), np.int64)
+        self.below = np.zeros((capacity, len(self._edges)), np.int64)
+        self._registered = np.zeros((capacity, len(self._cuts)), np.int64)
         self._positive = SegmentPool(self.layout)
         self._negative = SegmentPool(self.layout)
         self._positive.resize(capacity)

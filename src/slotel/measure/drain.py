@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slotel.measure.histogram import LAYOUTS, Floats, HdrCounts, Ints, sum_counts
 from slotel.measure.bank import Bank
+from slotel.measure.histogram import LAYOUTS, Floats, HdrCounts, Ints, sum_counts
 from slotel.measure.measurement import Quantity, SeriesKey, quantity
 from slotel.measure.series import Buffer, Exemplar
 
@@ -93,6 +93,8 @@ class Ledger:
     `lock` guards all of it. A thread that re-enters (a signal handler or finaliser that records
     while this thread drains) gets through `relieve` without draining.
     """
+
+    _owner: int
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -280,7 +282,8 @@ class Ledger:
     def counts(self, name: str) -> Ints:
         """Return the number of values of each row so far, int64, shape (n_rows,)."""
         with self.lock:
-            return self._bank(quantity(name)).rows_of("counts")
+            found: Ints = self._bank(quantity(name)).rows_of("counts")
+            return found
 
     def within(self, name: str, column: int) -> Ints:
         """Return, per row, how many values met the cut since it was registered, int64."""
@@ -290,7 +293,8 @@ class Ledger:
     def sums(self, name: str) -> Floats:
         """Return the exact sum of each row's values, base unit, float64, shape (n_rows,)."""
         with self.lock:
-            return self._bank(quantity(name)).rows_of("sums")
+            found: Floats = self._bank(quantity(name)).rows_of("sums")
+            return found
 
     def merged(self, name: str, rows: Sequence[int]) -> HdrCounts:
         """Return the histogram since start, summed over rows; of positive values only."""

@@ -61,7 +61,7 @@ class Layout:
         """
         offset = (_EXPONENT_BIAS + self.bits - 1) << self.bits
         found: Ints = (units.view(np.int64) >> (_MANTISSA_BITS - self.bits)) - offset
-        if units.min() < (1 << self.bits):
+        if len(units) and units.min() < (1 << self.bits):
             small = units < (1 << self.bits)
             found[small] = units[small].astype(np.int64)
         return found
@@ -315,7 +315,9 @@ def decode(text: str, *, scale: float) -> HdrCounts:
         body = zlib.decompress(raw[8 : 8 + length])
         inner, size, _offset, digits = struct.unpack_from(">IIII", body)
     except (ValueError, struct.error, zlib.error) as error:
-        raise ValueError(f"not an HdrHistogram V2 text: {error}. Give one that begins with HISTFAAA.") from error  # noqa: E501
+        raise ValueError(
+            f"not an HdrHistogram V2 text: {error}. Give one that begins with HISTFAAA."
+        ) from error
     if (cookie, inner) != (_COMPRESSED_COOKIE, _COOKIE) or digits not in LAYOUTS:
         raise ValueError(
             f"not an HdrHistogram V2 text with 2 or 3 digits (cookie {cookie:#x}, digits {digits})."
