@@ -263,7 +263,7 @@ def score_name(name: Any) -> str | None:
     return None
 
 
-def attribute_value(name: Any, value: Any) -> bool:
+def attribute_value(name: object, value: object) -> bool:
     """Return True when a span attribute is usable; refuse it otherwise."""
     if not isinstance(name, str) or not name:
         refuse("attribute", f"an attribute's name must be text, got {_cut(name)}.")
@@ -279,7 +279,8 @@ def attribute_value(name: Any, value: Any) -> bool:
     if isinstance(value, (bool, int, float)):
         return True
     if isinstance(value, (list, tuple)):
-        kinds = {type(item) for item in cast("list[object]", value)}
+        items = cast("list[object]", value)
+        kinds = {type(item) for item in items}
         if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
             return True
     refuse(

@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,9 +193,10 @@ class Runtime:
             ticker.tick()
         except Exception as error:  # noqa: BLE001  # the way out still gets its turn
             report("shutdown", error)
+        deadline = time.monotonic() + timeout_seconds
         if self._tracing is not None:
-            self._tracing.shutdown(timeout_seconds)
-        self.way.shutdown(timeout_seconds)
+            self._tracing.shutdown(timeout_seconds / 2)  # A dead collector must not cost both.
+        self.way.shutdown(max(0.0, deadline - time.monotonic()))
         ticker.after_drain = None
         settings.violations = None
 

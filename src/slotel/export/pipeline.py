@@ -12,6 +12,7 @@ from opentelemetry import context
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 
 from slotel.export.log_filter import ThreadFilter
+from slotel.export.notice import Notice
 
 _log = logging.getLogger(__name__)
 
@@ -65,11 +66,10 @@ class Pipeline:
         self._delivered = delivered
         self._connect = connect
         self._interval_seconds = interval_seconds
-        self._target = target
+        self._notice = Notice("Metrics", target)
         self._filter = ThreadFilter()
         self._exporter: Exporter | None = None
-        self._failing = False
-        # Guards `_failing` and the four below. An export answers all requests made before it.
+        # Guards the four below. An export answers all requests made before it.
         self._turn = threading.Condition()
         self._asked = 0
         self._answered = 0
@@ -168,20 +168,13 @@ class Pipeline:
         return True
 
     def _report(self, fault: str | None) -> None:
-        """Say once that exporting fails, and once that it works again; the caller holds `_turn`."""
-        if fault is not None and not self._failing:
-            outlook = "What was not sent is lost with the process."
-            if not self._stopping:
-                outlook = f"Tried again every {self._interval_seconds:g} s, with what was missed."
-            _log.warning(
-                "Metrics do not reach %s: %s. Calls go on and are counted. %s",
-                self._target,
-                fault.rstrip("."),
-                outlook,
-            )
-        elif fault is None and self._failing:
-            _log.warning("Metrics reach %s again.", self._target)
-        self._failing = fault is not None
+        if fault is None:
+            self._notice.arrived()
+        elif self._stopping:
+            self._notice.failed(fault, "What was not sent is lost with the process.")
+        else:
+            outlook = f"Tried again every {self._interval_seconds:g} s, with what was missed."
+            self._notice.failed(fault, outlook)
 
     def _close(self) -> None:
         if self._exporter is not None:

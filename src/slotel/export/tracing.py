@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 
 import opentelemetry.trace as otel_trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from slotel.export.log_filter import ThreadFilter
+from slotel.export.notice import Notice
 from slotel.export.resource import process_resource
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -16,20 +19,84 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 _TRACES_PATH = "/v1/traces"
 
 
-class Tracing:
-    """The tracer provider that was set up, and where its spans go. Any thread may call."""
+class QuietExporter(SpanExporter):
+    """The SDK's span exporter, whose troubles are told in one line instead of one an attempt.
 
-    def __init__(self, provider: TracerProvider, target: str) -> None:
-        self._provider = provider
+    The batch processor exports from one thread at a time.
+
+    Args:
+        exporter: What sends.
+        target: Where it sends to, for the log.
+    """
+
+    def __init__(self, exporter: SpanExporter, target: str) -> None:
+        self._exporter = exporter
+        self._notice = Notice("Spans", target)
+        self.succeeded = True
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send a batch; what the exporter logs meanwhile is held back."""
+        held = ThreadFilter()
+        held.install()
+        try:
+            result = self._exporter.export(spans)
+        except Exception as error:  # noqa: BLE001  # whatever an exporter raises is a failed export
+            held.reason, result = repr(error), SpanExportResult.FAILURE
+        finally:
+            held.remove()
+        self.succeeded = result is SpanExportResult.SUCCESS
+        if self.succeeded:
+            self._notice.arrived()
+        else:
+            reason = held.reason or "the exporter gave no reason"
+            self._notice.failed(reason, "These spans are lost; nothing is measured from spans.")
+        return result
+
+    def shutdown(self) -> None:
+        """Close connections, and break off what is being tried again."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Return True: nothing is kept here.
+
+        Args:
+            timeout_millis: Not needed.
+        """
+        return True
+
+
+class Tracing:
+    """The processor that was added, and where its spans go. Any thread may call."""
+
+    def __init__(self, processor: BatchSpanProcessor, exporter: QuietExporter, target: str) -> None:
+        self._processor = processor
+        self._exporter = exporter
         self._target = target
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Send finished spans now; True when that was done in time."""
-        return bool(self._provider.force_flush(int(timeout_seconds * 1000)))
+        """Send finished spans now; True when the collector took them in time.
+
+        Args:
+            timeout_seconds: How long to wait at most, >= 0. The SDK's own flush ignores it, so
+                the flush has a thread of its own.
+        """
+        done: list[bool] = []
+        thread = threading.Thread(
+            target=lambda: done.append(self._processor.force_flush()),
+            name="slotel-flush",
+            daemon=True,
+        )
+        thread.start()
+        thread.join(timeout_seconds)
+        return bool(done) and self._exporter.succeeded
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """Send finished spans, at most that long; the provider stays, since it is the process's."""
-        self._provider.force_flush(int(timeout_seconds * 1000))
+        """Send finished spans, at most that long, and take no more.
+
+        Args:
+            timeout_seconds: How long to wait at most, >= 0.
+        """
+        self._processor.shutdown(int(timeout_seconds * 1000))
 
     def describe(self) -> str:
         """Return where spans go."""
@@ -45,23 +112,40 @@ def start_tracing(
 ) -> Tracing | None:
     """Set the global tracer provider if there is an endpoint and nobody has set one.
 
+    A provider that was set up here before is given the new endpoint, so that a process that is
+    configured anew goes on tracing.
+
     Returns:
-        What was set up; None when a provider is there already, or nothing says where to send.
+        What was set up; None when a provider of the user's is there already, or nothing says where
+        to send.
     """
     target = endpoint or next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
     disabled = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
     off = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    if not target or disabled or off or _is_set():
+    provider = None if not target or disabled or off else _own_provider(service)
+    if provider is None:
         return None
-    provider = TracerProvider(resource=process_resource(service))
-    provider.add_span_processor(BatchSpanProcessor(_exporter(endpoint, protocol, headers)))
-    otel_trace.set_tracer_provider(provider)
-    return Tracing(provider, target)
+    exporter = QuietExporter(_exporter(endpoint, protocol, headers), target)
+    processor = BatchSpanProcessor(exporter)
+    provider.add_span_processor(processor)
+    return Tracing(processor, exporter, target)
 
 
-def _is_set() -> bool:
-    provider = otel_trace.get_tracer_provider()
-    return not isinstance(provider, otel_trace.ProxyTracerProvider)
+class _OwnProvider(TracerProvider):
+    """A provider that was set up here; the type tells it from one of the user's."""
+
+
+def _own_provider(service: str | None) -> TracerProvider | None:
+    """Return the global provider if it is ours, set one up if there is none; else None."""
+    current = otel_trace.get_tracer_provider()
+    if isinstance(current, _OwnProvider):
+        return current
+    if not isinstance(current, otel_trace.ProxyTracerProvider):
+        return None
+    # Its own exit handler waits for a dead collector; `shutdown()` runs at exit and does not.
+    made = _OwnProvider(resource=process_resource(service), shutdown_on_exit=False)
+    otel_trace.set_tracer_provider(made)
+    return made
 
 
 def _exporter(
@@ -74,5 +158,13 @@ def _exporter(
         return Grpc(endpoint=endpoint, headers=dict(headers) if headers else None)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
 
-    url = endpoint.rstrip("/") + _TRACES_PATH if endpoint else None
-    return Http(endpoint=url, headers=dict(headers) if headers else None)
+    return Http(endpoint=_url(endpoint), headers=dict(headers) if headers else None)
+
+
+def _url(endpoint: str | None) -> str | None:
+    """Return the endpoint argument with the signal's path, also where the metrics' path was given."""
+    if endpoint is None:
+        return None
+    return (
+        endpoint.rstrip("/").removesuffix("/v1/metrics").removesuffix(_TRACES_PATH) + _TRACES_PATH
+    )

@@ -115,14 +115,13 @@ class Exchange:
             self.curious = True
 
     def parsed(self, data: Any) -> None:
-        """The client parsed an answer, or one event of it."""
-        if self.ended:
-            return
+        """The client parsed an answer, or one event of it; the way of every streamed chunk."""
         if not self._streaming:
             self._read(data)
             return
-        self._tap = None
-        self.curious = False
+        if self.curious:
+            self._tap = None
+            self.curious = False
         self._take(data, perf_counter())
         if self._events == self._last_event:
             self._end_of_memory()
@@ -236,17 +235,22 @@ class Exchange:
         self._events += 1
         self._last_at = at
         try:
-            if "event" in event and "data" in event:
-                event = event["data"]
-            answer = self._answer
-            if event.get("error"):
-                answer.failure = error_word(event["error"]) or "APIError"
-                answer.complete = True
-                self.call.http(error_code=error_word(event["error"]))
-            else:
-                self.call.chunk(content=self._api.take(answer, event), at=at)
+            if "error" in event or "event" in event:
+                event = self._unwrap(event)
+            self.call.chunk(content=self._api.take(self._answer, event), at=at)
         except Exception as fault:  # noqa: BLE001  # a shape that no reader expected
             _faults.report("openai.event", fault)
+
+    def _unwrap(self, event: Json) -> Json:
+        """Return an event without the envelope of old clients; note the error that it may tell."""
+        if "data" in event:
+            event = as_object(event["data"])
+        error = event.get("error")
+        if error:
+            self._answer.failure = error_word(error) or "APIError"
+            self._answer.complete = True
+            self.call.http(error_code=error_word(error))
+        return event
 
     def _sniff(self, data: bytes, at: float) -> None:
         if data.startswith(DONE):

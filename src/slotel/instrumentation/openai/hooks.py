@@ -100,7 +100,7 @@ def _process_response_data(
 ) -> Any:
     try:
         exchange = kwargs["response"].extensions.get(_EXTENSION)
-        if exchange is not None:
+        if exchange is not None and not exchange.ended:
             exchange.parsed(kwargs["data"])
     except Exception as fault:  # noqa: BLE001  # the answer must reach its caller
         _faults.report("openai.process_response_data", fault)

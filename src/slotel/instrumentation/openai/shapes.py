@@ -149,7 +149,10 @@ def take_chat_chunk(answer: Answer, chunk: Json) -> bool:
         if reason:
             answer.reasons[choice.get("index") or 0] = str(reason)
             answer.complete = len(answer.reasons) >= answer.expected
-    _read_tail(answer, chunk)
+    if answer.id is None:
+        _read_head(answer, chunk)
+    if chunk.get("usage") or chunk.get("moderation"):
+        _read_extras(answer, chunk)
     return content
 
 
@@ -162,7 +165,10 @@ def take_text_chunk(answer: Answer, chunk: Json) -> bool:
         if reason:
             answer.reasons[choice.get("index") or 0] = str(reason)
             answer.complete = len(answer.reasons) >= answer.expected
-    _read_tail(answer, chunk)
+    if answer.id is None:
+        _read_head(answer, chunk)
+    if chunk.get("usage") or chunk.get("moderation"):
+        _read_extras(answer, chunk)
     return content
 
 
@@ -204,13 +210,6 @@ _OTHER_CONTENT = (
 
 def _other_content(delta: Json) -> bool:
     return any(delta.get(name) for name in _OTHER_CONTENT)
-
-
-def _read_tail(answer: Answer, chunk: Json) -> None:
-    if answer.id is None:
-        _read_head(answer, chunk)
-    if chunk.get("usage") or chunk.get("moderation"):
-        _read_extras(answer, chunk)
 
 
 # --- words shared by all ----------------------------------------------------------------------
