@@ -237,20 +237,22 @@ class Exchange:
         try:
             if "error" in event or "event" in event:
                 event = self._unwrap(event)
-            self.call.chunk(content=self._api.take(self._answer, event), at=at)
+            if event is not None:
+                self.call.chunk(content=self._api.take(self._answer, event), at=at)
         except Exception as fault:  # noqa: BLE001  # a shape that no reader expected
             _faults.report("openai.event", fault)
 
-    def _unwrap(self, event: Json) -> Json:
-        """Return an event without the envelope of old clients; note the error that it may tell."""
+    def _unwrap(self, event: Json) -> Json | None:
+        """Return an event without the envelope of old clients; None for a noted error."""
         if "data" in event:
             event = as_object(event["data"])
         error = event.get("error")
-        if error:
-            self._answer.failure = error_word(error) or "APIError"
-            self._answer.complete = True
-            self.call.http(error_code=error_word(error))
-        return event
+        if not error:
+            return event
+        self._answer.failure = error_word(error) or "APIError"
+        self._answer.complete = True
+        self.call.http(error_code=error_word(error))
+        return None
 
     def _sniff(self, data: bytes, at: float) -> None:
         if data.startswith(DONE):
