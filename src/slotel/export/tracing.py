@@ -19,6 +19,9 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 _TRACES_PATH = "/v1/traces"
 
 
+_LOST = "These spans are lost; nothing is measured from spans."
+
+
 class QuietExporter(SpanExporter):
     """The SDK's span exporter, whose troubles are told in one line instead of one an attempt.
 
@@ -32,11 +35,12 @@ class QuietExporter(SpanExporter):
     def __init__(self, exporter: SpanExporter, target: str) -> None:
         self._exporter = exporter
         self._notice = Notice("Spans", target)
+        self._held = ThreadFilter()
         self.succeeded = True
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch; what the exporter logs meanwhile is held back."""
-        held = ThreadFilter()
+        self._held = held = ThreadFilter()
         held.install()
         try:
             result = self._exporter.export(spans)
@@ -48,12 +52,15 @@ class QuietExporter(SpanExporter):
         if self.succeeded:
             self._notice.arrived()
         else:
-            reason = held.reason or "the exporter gave no reason"
-            self._notice.failed(reason, "These spans are lost; nothing is measured from spans.")
+            self._notice.failed(held.reason or "the exporter gave no reason", _LOST)
         return result
 
+    def give_up(self) -> None:
+        """Say that the last spans did not arrive in time; any thread may call."""
+        self._notice.failed(self._held.reason or "no answer in time", _LOST)
+
     def shutdown(self) -> None:
-        """Close connections, and break off what is being tried again."""
+        """Close connections."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -66,29 +73,25 @@ class QuietExporter(SpanExporter):
 
 
 class Tracing:
-    """The processor that was added, and where its spans go. Any thread may call."""
+    """The processor that was added, and where its spans go. Any thread may call.
+
+    The SDK's own flush and shutdown wait for a dead collector as long as it takes, so they have a
+    daemon thread of their own; callers wait for it no longer than they want.
+    """
 
     def __init__(self, processor: BatchSpanProcessor, exporter: QuietExporter, target: str) -> None:
         self._processor = processor
         self._exporter = exporter
         self._target = target
+        self._begin()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Send finished spans now; True when the collector took them in time.
 
         Args:
-            timeout_seconds: How long to wait at most, >= 0. The SDK's own flush ignores it, so
-                the flush has a thread of its own.
+            timeout_seconds: How long to wait at most, >= 0.
         """
-        done: list[bool] = []
-        thread = threading.Thread(
-            target=lambda: done.append(self._processor.force_flush()),
-            name="slotel-flush",
-            daemon=True,
-        )
-        thread.start()
-        thread.join(timeout_seconds)
-        return bool(done) and self._exporter.succeeded
+        return self._ask(timeout_seconds, stopping=False) and self._exporter.succeeded
 
     def shutdown(self, timeout_seconds: float) -> None:
         """Send finished spans, at most that long, and take no more.
@@ -96,11 +99,45 @@ class Tracing:
         Args:
             timeout_seconds: How long to wait at most, >= 0.
         """
-        self._processor.shutdown(int(timeout_seconds * 1000))
+        if not self._ask(timeout_seconds, stopping=True):
+            self._exporter.give_up()
 
     def describe(self) -> str:
         """Return where spans go."""
         return f"otlp to {self._target}"
+
+    def _begin(self) -> None:
+        """Start the thread: at first, and again in a forked child."""
+        self._process = os.getpid()
+        # Guards the three below. A flush answers all requests made before it.
+        self._turn = threading.Condition()
+        self._asked = self._answered = 0
+        self._stopping = False
+        threading.Thread(target=self._run, name="slotel-spans", daemon=True).start()
+
+    def _ask(self, timeout_seconds: float, *, stopping: bool) -> bool:
+        if self._process != os.getpid():
+            self._begin()
+        with self._turn:
+            if self._stopping:
+                return True
+            self._stopping = stopping
+            self._asked += 1
+            mine = self._asked
+            self._turn.notify_all()
+            return self._turn.wait_for(lambda: self._answered >= mine, timeout_seconds)
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            with self._turn:
+                self._turn.wait_for(lambda: self._asked > self._answered)
+                asked, stopping = self._asked, self._stopping
+            self._processor.force_flush()
+            with self._turn:
+                self._answered = asked
+                self._turn.notify_all()
+        self._processor.shutdown()  # type: ignore[no-untyped-call]  # the SDK does not annotate it
 
 
 def start_tracing(
@@ -162,7 +199,7 @@ def _exporter(
 
 
 def _url(endpoint: str | None) -> str | None:
-    """Return the endpoint argument with the signal's path, also where the metrics' path was given."""
+    """Return the endpoint argument with the signal's path; that of the metrics is taken off."""
     if endpoint is None:
         return None
     return (
