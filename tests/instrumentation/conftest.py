@@ -22,17 +22,32 @@ from slotel.measure.measurement import Outcome  # noqa: E402
 
 
 @dataclass(frozen=True)
-class Finished:
-    """One operation as it ended."""
+class Seen:
+    """What an operation has been told so far."""
 
     call: Operation
-    outcome: Outcome
-    error_type: str | None
-    elapsed: float
 
     def __getattr__(self, name: str) -> Any:
         """Return a figure of the call."""
         return getattr(self.call.figures, name)
+
+    @property
+    def chunks(self) -> int:
+        chunks = self.call.figures.chunks
+        return 0 if chunks is None else chunks.count
+
+    @property
+    def last_chunk_at(self) -> float:
+        return self.call.figures.chunks.last_at
+
+
+@dataclass(frozen=True)
+class Finished(Seen):
+    """One operation as it ended."""
+
+    outcome: Outcome
+    error_type: str | None
+    elapsed: float
 
     @property
     def operation(self) -> str:

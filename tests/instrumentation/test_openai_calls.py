@@ -314,6 +314,19 @@ def test_the_untyped_methods_are_measured(calls: Calls) -> None:
     assert calls.only().usage == traffic.TOKENS
 
 
+def test_a_request_inside_another_does_not_speak_for_it(calls: Calls) -> None:
+    """Who fetches something through a client while a call is under way leaves the call alone."""
+    models = Service(traffic.answer({"object": "list", "data": []}, x_request_id="req_2")).client()
+
+    def reply(request: Any) -> Any:
+        models.models.list()
+        return traffic.answer(traffic.completion())(request)
+
+    Service(reply).client().chat.completions.create(**ASK)
+    call = calls.only()
+    assert (call.request_id, call.usage) == ("req_1", traffic.TOKENS)
+
+
 def test_other_endpoints_are_left_alone(calls: Calls) -> None:
     """Listing models is no operation."""
     client = Service(traffic.answer({"object": "list", "data": []})).client()

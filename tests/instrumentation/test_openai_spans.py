@@ -70,6 +70,7 @@ def test_the_span_of_a_stream_has_its_times(exporter: InMemorySpanExporter) -> N
     assert 0.0 < first_chunk < span.attributes["slotel.time_to_first_token"]
     assert span.attributes["gen_ai.request.stream"] is True
     assert span.attributes["slotel.chunks"] == 5
+    assert span.attributes["slotel.max_gap"] > 0.0
 
 
 def test_a_failed_call_marks_its_span(exporter: InMemorySpanExporter) -> None:

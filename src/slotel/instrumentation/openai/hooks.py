@@ -29,17 +29,19 @@ def _request(
     wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     exchange = _begin(client, args, kwargs)
-    if exchange is None:
-        return wrapped(*args, **kwargs)
+    # Set even to None: a request made inside another one must not speak for it.
     token = _current.set(exchange)
     try:
+        if exchange is None:
+            return wrapped(*args, **kwargs)
         with exchange.call.active():
             result = wrapped(*args, **kwargs)
     except BaseException as error:
-        exchange.failed(error)
+        if exchange is not None:
+            exchange.failed(error)
         raise
     finally:
-        _current.reset(token)
+        _leave(token)
     exchange.returned()
     return result
 
@@ -48,14 +50,15 @@ async def _arequest(
     wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     exchange = _begin(client, args, kwargs)
-    if exchange is None:
-        return await wrapped(*args, **kwargs)
     token = _current.set(exchange)
     try:
+        if exchange is None:
+            return await wrapped(*args, **kwargs)
         with exchange.call.active():
             result = await wrapped(*args, **kwargs)
     except BaseException as error:
-        exchange.failed(error)
+        if exchange is not None:
+            exchange.failed(error)
         raise
     finally:
         _leave(token)
