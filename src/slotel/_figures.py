@@ -6,17 +6,68 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import sub
-from typing import Any, cast
+from typing import Any
 
 from slotel import semconv
 from slotel._faults import refuse
 from slotel.measure.measurement import CATEGORY, SCORE, Outcome
+from slotel.measure.series import Gaps
 
 FOLD_AT = 1024
-"""Chunk gaps kept by a live stream before they are handed to the recorder; 32 bytes each."""
+"""Chunk times kept by a live stream before they are handed to the recorder; 32 bytes each."""
 MAX_NAME = 100
 MAX_CATEGORIES = 40
 MAX_TEXT = 1024
+
+
+class Chunks:
+    """Arrival times of one stream's chunks, the newest `FOLD_AT` of them at most.
+
+    The caller only appends to `times`; the gaps between them are worked out by the drain.
+
+    Attributes:
+        times: `perf_counter` seconds, ascending; the first one may have been counted before.
+        gaps: What the drain knows of this stream's gaps so far.
+        first_at: When the first chunk came, known once the times were handed on or read.
+        largest_gap: Largest gap in seconds, worked out only for a recorded span.
+    """
+
+    __slots__ = ("_counted", "_first_at", "gaps", "largest_gap", "times")
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.gaps = Gaps()
+        self.largest_gap: float | None = None
+        self._counted = 0
+        self._first_at: float | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of chunks so far."""
+        return self._counted + len(self.times) - (1 if self._counted else 0)
+
+    @property
+    def first_at(self) -> float | None:
+        """When the first chunk came; None before it."""
+        return self._first_at if self._first_at is not None else next(iter(self.times), None)
+
+    @property
+    def last_at(self) -> float | None:
+        """When the newest chunk came; None before the first."""
+        return self.times[-1] if self.times else None
+
+    def take(self) -> list[float]:
+        """Return the times gathered so far and begin anew with the last of them."""
+        taken = self.times
+        self._first_at, self._counted = self.first_at, self.count
+        self.times = taken[-1:]
+        return taken
+
+    def measure_gaps(self) -> None:
+        """Work out the largest gap so far, for the span's attributes."""
+        found = max(map(sub, self.times[1:], self.times), default=None)
+        if found is not None:
+            self.largest_gap = max(found, self.largest_gap or 0.0)
 
 
 @dataclass(slots=True)
@@ -25,7 +76,7 @@ class Figures:
 
     Attributes:
         usage: Tokens by quantity name (`input_tokens`, `output_tokens`, ...).
-        gaps: Times between chunks that have not been handed on yet, seconds.
+        chunks: Arrival times of a stream's chunks; of the nested call where this one saw none.
         attributes: Span attributes that were set during the call.
         labels: User-chosen attributes, as text, that may be dimensions of the series.
     """
@@ -35,10 +86,7 @@ class Figures:
     streaming: bool = False
     first_chunk_at: float | None = None
     first_token_at: float | None = None
-    last_chunk_at: float | None = None
-    chunks: int = 0
-    max_gap: float = 0.0
-    gaps: list[float] = field(default_factory=list[float])
+    chunks: Chunks | None = None
     usage: dict[str, int] = field(default_factory=dict[str, int])
     usage_source: str | None = None
     response_id: str | None = None
@@ -56,36 +104,17 @@ class Figures:
     attributes: dict[str, Any] = field(default_factory=dict[str, Any])
     labels: dict[str, str] = field(default_factory=dict[str, str])
 
-    def mark_chunk(self, at: float, *, content: bool) -> None:
-        """Note a chunk that arrived at that time; `content` tells text from structure."""
-        last = self.last_chunk_at
-        if last is None:
-            self.first_chunk_at = self.first_chunk_at or at
-        else:
-            gap = at - last
-            self.gaps.append(gap)
-            if gap > self.max_gap:
-                self.max_gap = gap
-        self.last_chunk_at = at
-        self.chunks += 1
-        if content and self.first_token_at is None:
-            self.first_token_at = at
+    def stream(self) -> Chunks:
+        """Return the chunk times of this call, made at first use."""
+        self.streaming = True
+        if self.chunks is None:
+            self.chunks = Chunks()
+        return self.chunks
 
-    def mark_chunks(self, times: list[float]) -> None:
-        """Note many chunks at once, by their ascending arrival times."""
-        if not times:
-            return
-        last = self.last_chunk_at
-        if last is None:
-            self.first_chunk_at = times[0]
-            gaps = list(map(sub, times[1:], times))
-        else:
-            gaps = list(map(sub, times, [last, *times[:-1]]))
-        if gaps:
-            self.max_gap = max(self.max_gap, max(gaps))
-            self.gaps.extend(gaps)
-        self.last_chunk_at = times[-1]
-        self.chunks += len(times)
+    def close_stream(self) -> None:
+        """Take from the chunk times what is known only at the end: when the first one came."""
+        if self.chunks is not None and self.first_chunk_at is None:
+            self.first_chunk_at = self.chunks.first_at
 
     def absorb(self, inner: Figures) -> None:
         """Fill what is unset here from a nested call of the same operation; tokens add up."""
@@ -93,8 +122,6 @@ class Figures:
             if getattr(self, name) in _UNSET:
                 setattr(self, name, getattr(inner, name))
         self.streaming = self.streaming or inner.streaming
-        self.chunks = self.chunks or inner.chunks
-        self.max_gap = max(self.max_gap, inner.max_gap)
         for name, tokens in inner.usage.items():
             self.usage[name] = self.usage.get(name, 0) + tokens
         if inner.retries is not None:
@@ -134,8 +161,6 @@ class Figures:
             yield "time_to_first_token", first_token
         elif self.streaming and outcome is not Outcome.SUCCESS:
             yield "time_to_first_token", elapsed  # A lower bound: it had not come by then.
-        if self.chunks > 1:
-            yield "max_gap", self.max_gap
         per_token = self.per_token(started, elapsed)
         if per_token is not None:
             yield "time_per_output_token", per_token
@@ -158,7 +183,8 @@ class Figures:
         tokens = self.usage.get("output_tokens", 0)
         if self.first_token_at is None or tokens < 2:
             return None
-        last = self.last_chunk_at if self.last_chunk_at is not None else started + elapsed
+        last = self.chunks.last_at if self.chunks is not None else None
+        last = started + elapsed if last is None else last
         return max(0.0, last - self.first_token_at) / (tokens - 1)
 
     def tokens_per_second(self, elapsed: float) -> float | None:
@@ -202,10 +228,11 @@ class Figures:
             found[semconv.REQUEST_STREAM] = True
         if self.first_chunk_at is not None:
             found[semconv.TIME_TO_FIRST_CHUNK] = max(0.0, self.first_chunk_at - started)
-        if self.chunks:
-            found[semconv.CHUNKS] = self.chunks
-        if self.chunks > 1:
-            found[semconv.MAX_GAP] = self.max_gap
+        chunks = self.chunks
+        if chunks is not None and chunks.count:
+            found[semconv.CHUNKS] = chunks.count
+            if chunks.largest_gap is not None:
+                found[semconv.MAX_GAP] = chunks.largest_gap
 
     def _score_attributes(self, found: dict[str, Any]) -> None:
         if self.document_scores:
@@ -219,7 +246,7 @@ class Figures:
 
 
 _FILLED = (
-    "provider", "model", "first_chunk_at", "first_token_at", "last_chunk_at", "usage_source",
+    "provider", "model", "first_chunk_at", "first_token_at", "chunks", "usage_source",
     "response_id", "response_model", "finish_reasons", "status_code", "request_id", "error_code",
     "documents", "document_scores", "flagged",
 )  # fmt: skip
@@ -279,8 +306,7 @@ def attribute_value(name: object, value: object) -> bool:
     if isinstance(value, (bool, int, float)):
         return True
     if isinstance(value, (list, tuple)):
-        items = cast("list[object]", value)
-        kinds = {type(item) for item in items}
+        kinds = {type(item) for item in value}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any kind at all
         if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
             return True
     refuse(

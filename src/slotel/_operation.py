@@ -29,7 +29,7 @@ from slotel._context import (
     restore_link,
 )
 from slotel._faults import refuse, report
-from slotel._figures import FOLD_AT, MAX_CATEGORIES, Figures
+from slotel._figures import FOLD_AT, MAX_CATEGORIES, Chunks, Figures
 from slotel.errors import RejectedError
 from slotel.measure.measurement import Attributes, Outcome, Role, SeriesKey
 from slotel.measure.series import MAX_LABEL_LENGTH, Exemplar, Recorder, Series
@@ -186,15 +186,18 @@ class Operation(Link):
             content: Whether it carries content; by default what is not empty does.
         """
         figures = self.note()
-        figures.streaming = True
+        chunks = figures.stream()
+        now = clock() if at is None else at
         has_content = (text is None or bool(text)) if content is None else content
-        figures.mark_chunk(clock() if at is None else at, content=has_content)
+        chunks.times.append(now)
+        if has_content and figures.first_token_at is None:
+            figures.first_token_at = now
         if tokens is not None:
             self.usage(
                 output_tokens=figures.usage.get("output_tokens", 0) + tokens, source="counted"
             )
-        if len(figures.gaps) >= FOLD_AT:
-            self.fold_gaps()
+        if len(chunks.times) >= FOLD_AT:
+            self.fold_chunks()
 
     def usage(
         self,
@@ -386,16 +389,20 @@ class Operation(Link):
             figures = self.figures = Figures()
         return figures
 
-    def fold_gaps(self) -> None:
-        """Hand the chunk gaps gathered so far to the recorder."""
-        figures = self.figures
-        if figures is not None and figures.gaps:
-            series = self._series(figures, Outcome.SUCCESS, None)
-            buffer = series.buffer("chunk_gap")
-            gaps, figures.gaps = figures.gaps, []
-            buffer.values.extend(gaps)
-            if len(buffer.values) >= FOLD_AT:
-                recorder.relieve(buffer)
+    def fold_chunks(self) -> None:
+        """Hand the chunk times gathered so far to the recorder; bounds a live stream's memory."""
+        chunks = self.note().stream()
+        if self.span is not None:
+            chunks.measure_gaps()
+        gaps = self.site_series().buffer("chunk_gap")
+        gaps.record_differences(chunks.take(), chunks.gaps, None)
+
+    def _end_chunks(self, chunks: Chunks, series: Series) -> None:
+        """Hand over the last chunk times; the drain then knows the stream's largest gap."""
+        if self.span is not None:
+            chunks.measure_gaps()
+        gaps = self.site_series().buffer("chunk_gap")
+        gaps.record_differences(chunks.take(), chunks.gaps, series.buffer("max_gap"))
 
     def link(self, parent: Link) -> None:
         """Take the place inside `parent`, an open link; decides the role."""
@@ -438,9 +445,10 @@ class Operation(Link):
             series = self._bare_series(outcome, reason)
             series.duration.record(elapsed)
         else:
-            if figures.gaps:
-                self.fold_gaps()
+            figures.close_stream()
             series = self._series(figures, outcome, reason)
+            if figures.chunks is not None:
+                self._end_chunks(figures.chunks, series)
             values.update(figures.measurements(outcome, started=self.started, elapsed=elapsed))
             for name, value in values.items():
                 series.buffer(name).record(value)

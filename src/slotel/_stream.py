@@ -34,30 +34,32 @@ class Tally:
 
     Attributes:
         times: Arrival times since the last fold, `perf_counter` seconds.
-        searching: True until a chunk with content has come.
     """
 
-    __slots__ = ("_call", "_content", "_contents", "searching", "times")
+    __slots__ = ("_call", "_chunks", "_content", "times")
 
     def __init__(self, call: Operation) -> None:
-        call.note().streaming = True
         self._call = call
+        self._chunks = call.note().stream()
         self._content: Callable[[Any], Any] | None = getattr(call.site, "content", None)
-        self._contents = 0
-        self.times: list[float] = []
-        self.searching = True
+        self.times = self._chunks.times
 
-    def look(self, item: Any, at: float) -> None:
-        """Note whether this chunk is the first one with content."""
-        if self._has_content(item):
-            self._call.note().first_token_at = at
-            self.searching = False
+    def look(self, item: Any, at: float) -> bool:
+        """Look for the first content in this chunk; True when it has yet to come."""
+        if not self._has_content(item):
+            return True
+        self._call.note().first_token_at = at
+        return False
 
-    def fold(self) -> None:
-        """Turn the arrival times gathered so far into figures; bounds a live stream's memory."""
-        times, self.times = self.times, []
-        self._call.note().mark_chunks(times)
-        self._call.fold_gaps()
+    def fold(self) -> Callable[[float], None]:
+        """Hand the arrival times gathered so far to the recorder; bounds a stream's memory.
+
+        Returns:
+            What appends to the times from now on.
+        """
+        self._call.fold_chunks()
+        self.times = self._chunks.times
+        return self.times.append
 
     def end(self, last: Any) -> None:
         """The stream came to its end; `last` is its last chunk, read for what it tells."""
@@ -83,11 +85,9 @@ class Tally:
 
     def _count(self) -> None:
         figures = self._call.note()
-        figures.mark_chunks(self.times)
-        self.times = []
         per_chunk = getattr(self._call.site, "tokens_per_chunk", None)
         if per_chunk and "output_tokens" not in figures.usage:
-            self._call.usage(output_tokens=figures.chunks * per_chunk, source="counted")
+            self._call.usage(output_tokens=self._chunks.count * per_chunk, source="counted")
 
     def _has_content(self, item: Any) -> bool:
         if self._content is None:
@@ -105,18 +105,19 @@ def drive(call: Operation, generator: Generator[Any, Any, Any]) -> Generator[Any
     run = context.run
     run(enter, call)
     tally = Tally(call)
-    times, step = tally.times, generator.__next__
+    append, step, left = tally.times.append, generator.__next__, FOLD_AT
     item: Any = None
+    searching = True
     try:
         item = run(step)
         while True:
             now = clock()
-            if tally.searching:
-                tally.look(item, now)
-            times.append(now)
-            if len(times) >= FOLD_AT:
-                tally.fold()
-                times = tally.times
+            if searching:
+                searching = tally.look(item, now)
+            append(now)
+            left -= 1
+            if not left:
+                append, left = tally.fold(), FOLD_AT
             try:
                 sent = yield item
             except GeneratorExit:

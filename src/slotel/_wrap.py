@@ -86,40 +86,49 @@ def {name}({parameters}):
 """
 
 # The context is put on around each step only, inline because a helper would cost a coroutine a
-# chunk; `_slotel_inside` does the same for the rarer steps.
+# chunk; `_slotel_inside` does the same for the rarer steps. What the body made current across a
+# yield is current again in its next step.
 _ASYNC_GENERATOR = """
 async def {name}({parameters}):
     _slotel_generator = _slotel_fn({arguments})
     _slotel_call = _slotel_new()
     _slotel_begin(_slotel_call)
+    _slotel_cell = _slotel_call.cell
     _slotel_tally = _slotel_Tally(_slotel_call)
-    _slotel_times = _slotel_tally.times
+    _slotel_append = _slotel_tally.times.append
     _slotel_step = _slotel_generator.__anext__
-    _slotel_item = _slotel_sent = None
+    _slotel_left = _slotel_fold
+    _slotel_item = _slotel_sent = _slotel_token = None
+    _slotel_searching = True
+    _slotel_context = _slotel_call.span_context
     try:
         while True:
-            if _slotel_sent is not None:
-                _slotel_item = await _slotel_inside(
-                    _slotel_call, _slotel_generator.asend(_slotel_sent)
-                )
-            elif _slotel_call.span_context is not None:
-                _slotel_item = await _slotel_inside(_slotel_call, _slotel_step())
-            else:
-                _slotel_link = _slotel_publish(_slotel_call.cell)
+            if _slotel_sent is None:
+                _slotel_link = _slotel_publish(_slotel_cell)
+                if _slotel_context is not None:
+                    _slotel_token = _slotel_set_context(_slotel_context)
                 try:
                     _slotel_item = await _slotel_step()
                 finally:
+                    if _slotel_token is not None:
+                        _slotel_context = _slotel_get_context()
+                        _slotel_restore(_slotel_token)
                     try:
                         _slotel_reset(_slotel_link)
                     except ValueError:
                         pass
+            else:
+                _slotel_item = await _slotel_inside(
+                    _slotel_call, _slotel_generator.asend(_slotel_sent)
+                )
             _slotel_now = _slotel_clock()
-            if _slotel_tally.searching:
-                _slotel_tally.look(_slotel_item, _slotel_now)
-            _slotel_times.append(_slotel_now)
-            if len(_slotel_times) >= _slotel_fold:
-                _slotel_tally.fold()
-                _slotel_times = _slotel_tally.times
+            if _slotel_searching:
+                _slotel_searching = _slotel_tally.look(_slotel_item, _slotel_now)
+            _slotel_append(_slotel_now)
+            _slotel_left -= 1
+            if not _slotel_left:
+                _slotel_append = _slotel_tally.fold()
+                _slotel_left = _slotel_fold
             while True:
                 try:
                     _slotel_sent = yield _slotel_item
@@ -146,6 +155,9 @@ _STREAM_NAMES: dict[str, Any] = {
     "_slotel_fold": FOLD_AT,
     "_slotel_Tally": Tally,
     "_slotel_inside": inside,
+    "_slotel_get_context": get_context,
+    "_slotel_set_context": set_context,
+    "_slotel_restore": restore_context,
 }
 _STATES = {"plain": str(PLAIN), "gone": str(GONE)}
 
@@ -203,7 +215,6 @@ def _namespace(site: Site, function: Callable[..., Any]) -> dict[str, Any]:
         "_slotel_nest": nest,
         "_slotel_otel": api,
         "_slotel_span": open_span,
-        "_slotel_restore": restore_context,
         "_slotel_append": buffer.append,
         "_slotel_values": buffer.values,
         "_slotel_limit": SOFT_LIMIT,

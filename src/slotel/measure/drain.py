@@ -21,7 +21,7 @@ import numpy as np
 from slotel.measure.bank import Bank
 from slotel.measure.histogram import LAYOUTS, Floats, HdrCounts, Ints, sum_counts
 from slotel.measure.measurement import Quantity, SeriesKey, quantity
-from slotel.measure.series import Buffer, Exemplar
+from slotel.measure.series import Buffer, Exemplar, Gaps
 
 if TYPE_CHECKING:
     from slotel.measure.series import Recorder
@@ -115,8 +115,10 @@ class Ledger:
             try:
                 self._admit()
                 now = self._recorder.clock.unix_ns()
-                for bank in self._banks.values():
+                for bank in list(self._banks.values()):
                     bank.slices.advance(now)
+                    self._drain_runs(bank)
+                for bank in self._banks.values():
                     self._drain_bank(bank)
                 self._bound_slices()
             finally:
@@ -131,6 +133,7 @@ class Ledger:
         try:
             self._admit()
             bank = self._banks[buffer.quantity.name]
+            self._drain_runs(bank)
             self._take_large(bank, buffer)
         except Exception:
             self.faults["drain"] += 1
@@ -182,6 +185,30 @@ class Ledger:
             sizes.append(size)
         if flat:
             self._count_small(bank, flat, np.array(rows), np.array(sizes))
+
+    def _drain_runs(self, bank: Bank) -> None:
+        """Count the differences of pending runs, then let ended streams have their largest one."""
+        ended: list[tuple[Gaps, Buffer]] = []
+        for buffer in bank.buffers:
+            if not buffer.runs:
+                continue
+            runs = buffer.runs[:]
+            del buffer.runs[: len(runs)]
+            ended += [(gaps, ending) for _, gaps, ending in runs if ending is not None]
+            found = _differences([times for times, _, _ in runs])
+            if found is None:
+                continue
+            differences, starts, owners = found
+            for owner, largest in zip(
+                owners, np.maximum.reduceat(differences, starts).tolist(), strict=True
+            ):
+                gaps = runs[owner][1]
+                gaps.largest = max(largest, gaps.largest or 0.0)
+            differences.sort()
+            bank.count_row(buffer.row, differences)
+        for gaps, ending in ended:
+            if gaps.largest is not None:
+                ending.values.append(gaps.largest)
 
     def _take_large(self, bank: Bank, buffer: Buffer) -> None:
         values = buffer.values
@@ -367,6 +394,28 @@ class Ledger:
         """Bytes of all arrays."""
         with self.lock:
             return sum(bank.nbytes for bank in self._banks.values())
+
+
+def _differences(runs: list[list[float]]) -> tuple[Floats, Ints, list[int]] | None:
+    """Return all differences within runs, where each run's begin, and which run that is.
+
+    Returns:
+        Differences, float64, not below zero; starts, int64; and for each start the place of its
+        run among `runs`. None when no run has two times.
+    """
+    owners = [place for place, times in enumerate(runs) if len(times) > 1]
+    if not owners:
+        return None
+    flat: list[float] = []
+    for place in owners:
+        flat += runs[place]
+    times = _floats(flat)
+    if times is None or not np.isfinite(times).all():
+        return None
+    sizes = np.array([len(runs[place]) for place in owners])
+    seams = np.cumsum(sizes)[:-1] - 1  # From one run's last time to the next one's first.
+    differences = np.maximum(np.delete(np.diff(times), seams), 0.0)
+    return differences, np.concatenate([[0], np.cumsum(sizes - 1)[:-1]]), owners
 
 
 def _floats(taken: list[float]) -> Floats | None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SOFT_LIMIT = 4096
 """Pending values of one buffer at which its caller drains it; 32 bytes each."""
+MAX_RUNS = 256
+"""Pending runs of one buffer at which its caller drains it; at most 1,024 times each."""
 HARD_LIMIT = 8 * SOFT_LIMIT
 """Pending values at which the caller waits for a running drain before it goes on."""
 MAX_SERIES = 2000
@@ -51,6 +53,24 @@ class Exemplar:
         self.span_id = span_id
 
 
+class Gaps:
+    """What is known so far of the gaps between one stream's chunks; the drain writes it.
+
+    Attributes:
+        largest: Largest gap, seconds; None before the second chunk was drained.
+    """
+
+    __slots__ = ("largest",)
+
+    def __init__(self) -> None:
+        self.largest: float | None = None
+
+
+Run = tuple[list[float], Gaps, "Buffer | None"]
+"""Ascending times whose differences are values, the stream they belong to, and, at the stream's
+end, the buffer that takes its largest gap."""
+
+
 class Buffer:
     """Pending values of one quantity of one series.
 
@@ -59,12 +79,14 @@ class Buffer:
 
     Attributes:
         values: The list itself, the same object for ever.
+        runs: Pending times whose differences are values; see `Run`.
         exemplars: Newest exemplar by power of two of its value, at most a few dozen.
         exemplar_floor: Values from here on are worth an exemplar, base unit.
     """
 
     __slots__ = (
-        "append", "exemplar_floor", "exemplars", "key", "quantity", "recorder", "row", "values",
+        "append", "exemplar_floor", "exemplars", "key", "quantity", "recorder", "row", "runs",
+        "values",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, key: SeriesKey, measured: Quantity) -> None:
@@ -74,6 +96,7 @@ class Buffer:
         self.values: list[float] = []
         self.append: Callable[[float], None] = self.values.append
         self.row = -1
+        self.runs: list[Run] = []
         self.exemplars: dict[int, Exemplar] = {}
         self.exemplar_floor = 0.0
 
@@ -81,6 +104,18 @@ class Buffer:
         """Record one value in the quantity's base unit (seconds, tokens, ratio)."""
         self.append(value)
         if len(self.values) >= SOFT_LIMIT:
+            self.recorder.relieve(self)
+
+    def record_differences(self, times: list[float], gaps: Gaps, ending: Buffer | None) -> None:
+        """Record the differences of ascending times, worked out when they are drained.
+
+        Args:
+            times: In the quantity's base unit; handed over, not to be touched again.
+            gaps: The stream that they belong to.
+            ending: Where its largest difference goes, with the stream's last times.
+        """
+        self.runs.append((times, gaps, ending))
+        if len(self.runs) >= MAX_RUNS:
             self.recorder.relieve(self)
 
 
@@ -185,7 +220,7 @@ class Recorder:
         Never raises and never recurses: a signal handler or finaliser that records while this
         thread drains leaves its value for the next drain.
         """
-        pending = len(buffer.values)
+        pending = max(len(buffer.values), SOFT_LIMIT * len(buffer.runs) // MAX_RUNS)
         if self._ledger is None and pending < HARD_LIMIT:
             return  # The tick thread is about to make it; importing numpy is not the caller's job.
         self.ledger().relieve(buffer, wait=pending >= HARD_LIMIT)
@@ -204,6 +239,7 @@ class Recorder:
         self.overflowed = 0
         for buffer in self._buffers:
             del buffer.values[:]
+            del buffer.runs[:]
             buffer.exemplars = {}
         if self._ledger is not None:
             self._ledger.reset()
