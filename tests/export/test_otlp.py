@@ -318,7 +318,7 @@ EXITING = """
 import logging, sys, time
 logging.basicConfig(format="LOG %(name)s %(message)s")
 import slotel
-slotel.configure(metrics="otlp", endpoint=sys.argv[1], protocol=sys.argv[2], traces="none")
+slotel.configure(endpoint=sys.argv[1], protocol=sys.argv[2])
 
 @slotel.llm(model="m")
 def f(): return 1
@@ -334,7 +334,7 @@ print(f"{time.monotonic() - began:.3f}")
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_a_dead_collector_does_not_hold_up_the_end_of_a_process(free_port, protocol):
-    """A second at most for the last try, one line in the log, and a clean exit."""
+    """A second at most for the last try, one line for each signal, and a clean exit."""
     endpoint = f"http://127.0.0.1:{free_port}"
     began = time.monotonic()
     done = subprocess.run(
@@ -349,6 +349,7 @@ def test_a_dead_collector_does_not_hold_up_the_end_of_a_process(free_port, proto
     assert float(done.stdout) < 1.3
     assert took < 15
     lines = [line for line in done.stderr.splitlines() if line.startswith("LOG ")]
-    assert len(lines) == 1, done.stderr
-    assert f"Metrics do not reach {endpoint} ({protocol}): " in lines[0]
-    assert "What was not sent is lost with the process." in lines[0]
+    assert len(lines) == 2, done.stderr
+    assert f"Spans do not reach {endpoint}: " in lines[0]
+    assert f"Metrics do not reach {endpoint} ({protocol}): " in lines[1]
+    assert "What was not sent is lost with the process." in lines[1]
