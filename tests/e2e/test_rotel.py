@@ -5,8 +5,10 @@ Slotel sends over HTTP or gRPC to rotel, and rotel sends over HTTP to a receiver
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,6 +96,8 @@ def rotel(require: Callable[[str], Path], tmp_path: Path) -> Iterator[Rotel]:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=tmp_path,
+            # The agent is linked against the interpreter's library, which not every system finds.
+            env={**os.environ, "LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))},
         )
         try:
             wait_for_port(http, process)
