@@ -12,12 +12,18 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from slotel.measure.measurement import SeriesKey
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -133,3 +139,106 @@ def _refuse_other_hosts(event: str, arguments: tuple[object, ...]) -> None:
 
 # An audit hook sees every socket of this process, whatever library opened it.
 sys.addaudithook(_refuse_other_hosts)
+
+
+class Process:
+    """This process as a test finds it: nothing recorded, nothing configured, our faults raise."""
+
+    def __init__(self) -> None:
+        from slotel import _faults
+
+        self.faults = _faults.counts
+        self.tolerant = False
+
+    def tolerate(self) -> None:
+        """Let faults be counted, as in production, instead of raised."""
+        from slotel import _faults
+
+        self.tolerant = True
+        _faults.strict(False)
+
+    def measured(self, quantity: str = "duration") -> dict[SeriesKey, int]:
+        """Return how many values each series has."""
+        from slotel._operation import recorder
+
+        ledger = recorder.ledger()
+        ledger.drain()
+        counts = ledger.counts(quantity)
+        keys = ledger.keys(quantity)
+        return {key: int(count) for key, count in zip(keys, counts, strict=False) if count}
+
+    def ended(self) -> dict[tuple[str, str | None], int]:
+        """Return how many calls ended with each outcome and reason, nested ones included."""
+        found: dict[tuple[str, str | None], int] = {}
+        for key, count in self.measured().items():
+            place = key.outcome.value, key.error_type
+            found[place] = found.get(place, 0) + count
+        return found
+
+    def only(self) -> SeriesKey:
+        """Return the series of the one call that was measured."""
+        (found,) = self.measured().items()
+        assert found[1] == 1, f"{found[1]} calls were measured, not one"
+        return found[0]
+
+    def sums(self, quantity: str) -> dict[SeriesKey, float]:
+        """Return the sum of each series of a quantity, in its base unit."""
+        from slotel._operation import recorder
+
+        measured = self.measured(quantity)
+        ledger = recorder.ledger()
+        sums = zip(ledger.keys(quantity), ledger.sums(quantity), strict=False)
+        return {key: float(total) for key, total in sums if key in measured}
+
+    def fresh(self) -> None:
+        """Forget everything that earlier tests recorded, configured or left behind."""
+        from opentelemetry import trace
+        from opentelemetry.util._once import Once
+
+        from slotel import _context, _faults, _operation, _runtime, _site, _spans
+
+        _faults.strict(False)
+        _runtime.shutdown(0.1)
+        _runtime.ticker.stop()
+        _runtime.ticker.after_drain = None
+        _operation.settings.dimensions = frozenset()
+        _operation.settings.arrivals = frozenset()
+        _operation.settings.violations = None
+        _operation.settings.born = 0.0
+        for site in list(_site.SITES):
+            site.count_arrivals()
+        _operation.recorder.reset()
+        _context.current.set(_context.OUTSIDE)
+        trace._TRACER_PROVIDER = None
+        trace._TRACER_PROVIDER_SET_ONCE = Once()
+        _spans._source = None
+        _faults.counts.clear()
+
+
+@pytest.fixture
+def process() -> Iterator[Process]:
+    """Give the test the process's recorder to itself; a fault that it did not expect fails it."""
+    from slotel import _faults
+
+    state = Process()
+    state.fresh()
+    _faults.strict(True)
+    yield state
+    found = {} if state.tolerant else dict(_faults.counts)
+    state.fresh()
+    assert not found, f"faults of ours were counted: {found}"
+
+
+@pytest.fixture
+def spans(process: Process) -> InMemorySpanExporter:
+    """Set a tracer provider that samples everything and return where its spans end up."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return exporter
