@@ -303,18 +303,21 @@ def attribute_value(name: object, value: object) -> bool:
             f"attribute {name!r} has {len(value)} characters, at most {MAX_TEXT} are kept.",
         )
         return False
-    if isinstance(value, (bool, int, float)):
+    if isinstance(value, (bool, int, float)) or _is_list_of_one_kind(value):
         return True
-    if isinstance(value, (list, tuple)):
-        kinds = {type(item) for item in value}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any kind at all
-        if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
-            return True
     refuse(
         "attribute",
         f"attribute {_cut(name)} must be text, a number, a boolean or a list of one of these, "
         f"got {type(value).__name__}.",
     )
     return False
+
+
+def _is_list_of_one_kind(value: object) -> bool:
+    if not isinstance(value, (list, tuple)):
+        return False
+    # An attribute is a list of one kind; whatever else the list may hold is refused.
+    return any(all(type(item) is kind for item in value) for kind in (str, bool, int, float))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
 def label(value: Any) -> str:
