@@ -20,7 +20,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"measure"}),
     frozenset({"slo"}),
     frozenset({"engine", "generate", "sources", "_spans", "_shapes", "_figures"}),
-    frozenset({"_context", "_operation", "_site", "_spec", "_stream", "_wrap", "export"}),
+    frozenset(
+        {"_call_span", "_context", "_operation", "_site", "_spec", "_stream", "_wrap", "export"}
+    ),
     frozenset({"_runtime"}),
     frozenset({"_api"}),
     frozenset({"mitigation", "instrumentation", "integrations", "testing"}),
@@ -41,6 +43,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "slo.sli_spec": frozenset({"ruamel"}),
     "engine": frozenset({"numpy"}),
     "_spans": frozenset({"opentelemetry"}),
+    "_call_span": frozenset({"opentelemetry"}),
     "_operation": frozenset({"opentelemetry"}),
     "_stream": frozenset({"opentelemetry"}),
     "_site": frozenset({"opentelemetry"}),

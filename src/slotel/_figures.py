@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import sub
 from typing import Any
@@ -128,45 +128,47 @@ class Figures:
             self.retries = (self.retries or 0) + inner.retries
         self.categories = {**inner.categories, **self.categories}
 
-    def measurements(
-        self, outcome: Outcome, *, started: float, elapsed: float
-    ) -> Iterator[tuple[str, float]]:
-        """Yield quantity and value (base unit) of everything but the duration."""
-        yield from self._times(outcome, started=started, elapsed=elapsed)
-        for name, tokens in self.usage.items():
-            yield name, float(tokens)
+    def measure(self, values: dict[str, float], outcome: Outcome, *, started: float) -> None:
+        """Add every measurement of the call but its duration, which `values` already has.
+
+        Args:
+            values: Measurements by quantity name, base unit.
+            outcome: How the call ended.
+            started: When it began, `perf_counter` seconds.
+        """
+        if self.streaming:
+            self._measure_stream(values, outcome, started)
+        if self.usage:
+            values.update(self.usage)
+            rate = self.tokens_per_second(values["duration"])
+            if rate is not None:
+                values["tokens_per_second"] = rate
         if self.retries is not None:
-            yield "retries", float(self.retries)
+            values["retries"] = self.retries
         if self.documents is not None:
-            yield "documents", float(self.documents)
-            yield "empty", float(self.documents == 0)
+            values["documents"], values["empty"] = self.documents, self.documents == 0
         if self.document_scores:
             top, low = max(self.document_scores), min(self.document_scores)
-            yield "top_score", top
-            yield "score_spread", top - low
+            values["top_score"], values["score_spread"] = top, top - low
         if self.flagged is not None:
-            yield "flagged", float(self.flagged)
+            values["flagged"] = self.flagged
         for name, value in self.categories.items():
-            yield CATEGORY + name, value
+            values[CATEGORY + name] = value
         for name, value in self.scores.items():
-            yield SCORE + name, value
+            values[SCORE + name] = value
 
-    def _times(
-        self, outcome: Outcome, *, started: float, elapsed: float
-    ) -> Iterator[tuple[str, float]]:
+    def _measure_stream(self, values: dict[str, float], outcome: Outcome, started: float) -> None:
+        elapsed = values["duration"]
         if self.first_chunk_at is not None:
-            yield "time_to_first_chunk", max(0.0, self.first_chunk_at - started)
+            values["time_to_first_chunk"] = max(0.0, self.first_chunk_at - started)
         first_token = self.first_token(started)
         if first_token is not None:
-            yield "time_to_first_token", first_token
-        elif self.streaming and outcome is not Outcome.SUCCESS:
-            yield "time_to_first_token", elapsed  # A lower bound: it had not come by then.
+            values["time_to_first_token"] = first_token
+        elif outcome is not Outcome.SUCCESS:
+            values["time_to_first_token"] = elapsed  # A lower bound: it had not come by then.
         per_token = self.per_token(started, elapsed)
         if per_token is not None:
-            yield "time_per_output_token", per_token
-        rate = self.tokens_per_second(elapsed)
-        if rate is not None:
-            yield "tokens_per_second", rate
+            values["time_per_output_token"] = per_token
 
     def first_token(self, started: float) -> float | None:
         """Return the time to the first content, seconds; None when it did not come."""

@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, Span, SpanKind
+from opentelemetry.trace import Span, SpanKind
 
-from slotel import _figures, _shapes, _spans, semconv
+from slotel import _figures, _shapes, _spans
+from slotel._call_span import end_span, make_span
 from slotel._context import (
     GONE,
     HOLDER,
@@ -32,7 +33,7 @@ from slotel._faults import refuse, report
 from slotel._figures import FOLD_AT, MAX_CATEGORIES, Chunks, Figures
 from slotel.errors import RejectedError
 from slotel.measure.measurement import Attributes, Outcome, Role, SeriesKey
-from slotel.measure.series import MAX_LABEL_LENGTH, Exemplar, Recorder, Series
+from slotel.measure.series import MAX_LABEL_LENGTH, Recorder, Series
 
 clock = time.perf_counter
 recorder = Recorder()
@@ -45,7 +46,7 @@ class _Settings:
 
     dimensions: frozenset[str] = frozenset()
     arrivals: frozenset[str | None] = frozenset()
-    violations: Callable[[SeriesKey, Mapping[str, float]], tuple[str, ...]] | None = None
+    violations: Callable[[Series, Mapping[str, float]], tuple[str, ...]] | None = None
     ensure_running: Callable[[], None] | None = None
     born: float = 0.0
 
@@ -107,6 +108,7 @@ class Site(Protocol):
     shapeless: frozenset[type]
     arrive: Callable[[Cell], None] | None
     record_class: type[Operation]
+    series: dict[tuple[Any, ...], Series]
 
     def plain_series(self) -> Series:
         """Return the series of a successful outer call without attributes of its own."""
@@ -434,6 +436,11 @@ class Operation(Link):
         self.cell[HOLDER] = self.parent
         self.cell[STATE] = GONE if self.parent is None else NOTED
 
+    def violations(self, series: Series, values: Mapping[str, float]) -> tuple[str, ...]:
+        """Return the SLOs for which this call is a bad event; none without a document."""
+        judge = settings.violations
+        return judge(series, values) if judge is not None else ()
+
     def site_series(self) -> Series:
         """Return the series that this call would count in if it succeeded now."""
         return self._series(self.figures or Figures(), Outcome.SUCCESS, None)
@@ -449,12 +456,13 @@ class Operation(Link):
             series = self._series(figures, outcome, reason)
             if figures.chunks is not None:
                 self._end_chunks(figures.chunks, series)
-            values.update(figures.measurements(outcome, started=self.started, elapsed=elapsed))
+            figures.measure(values, outcome, started=self.started)
             for name, value in values.items():
                 series.buffer(name).record(value)
         outer = self.outer
         if self.span is not None:
-            self._end_span(figures, series, values)
+            self._identity = end_span(self, self.span, series, values)
+            self.span = self.span_context = None
         if outer is not None:
             self._report_to(outer, figures or Figures(), outcome, reason, elapsed)
 
@@ -480,25 +488,35 @@ class Operation(Link):
 
     def _series(self, figures: Figures, outcome: Outcome, reason: str | None) -> Series:
         site = self.site
-        key = SeriesKey(
-            operation=site.operation,
-            provider=_text(figures.provider) or site.provider,
-            model=_text(figures.model) or site.model or _text(figures.response_model),
-            outcome=outcome,
-            error_type=reason,
-            role=self.role,
-            attributes=self._labels(figures),
-        )
-        return recorder.series(key)
+        outer = self.role is Role.OUTER
+        labels = self._labels(figures)
+        found = (figures.provider, figures.model, figures.response_model, outcome.value, reason,
+                 outer, labels)  # fmt: skip
+        series = site.series.get(found)
+        if series is None:
+            key = SeriesKey(
+                operation=site.operation,
+                provider=_text(figures.provider) or site.provider,
+                model=_text(figures.model) or site.model or _text(figures.response_model),
+                outcome=outcome,
+                error_type=reason,
+                role=self.role,
+                attributes=labels,
+            )
+            series = recorder.series(key)
+            if not series.key.overflow and len(site.series) < _MAX_KNOWN:
+                site.series[found] = series
+        return series
 
     def _labels(self, figures: Figures) -> Attributes:
         wanted = settings.dimensions
+        if not wanted or not (self.labels or figures.labels):
+            return self.site.static_labels
         found = dict(self.site.static_labels)
-        if wanted:
-            for name, value in (self.labels or {}).items():
-                if name in wanted:
-                    found[name] = _figures.label(value)
-            found.update({n: v for n, v in figures.labels.items() if n in wanted})
+        for name, value in (self.labels or {}).items():
+            if name in wanted:
+                found[name] = _figures.label(value)
+        found.update({n: v for n, v in figures.labels.items() if n in wanted})
         return tuple(sorted((name, _text(value) or "") for name, value in found.items()))
 
     def _ids(self) -> tuple[int, int] | None:
@@ -506,74 +524,10 @@ class Operation(Link):
             return _spans.ids(self.span)
         return self._identity
 
-    def _end_span(self, figures: Figures | None, series: Series, values: dict[str, float]) -> None:
-        span, key = self.span, series.key
-        if span is None:
-            return
-        attributes: dict[str, Any] = {}
-        if figures is not None:
-            attributes = figures.span_attributes(started=self.started, elapsed=values["duration"])
-        attributes[semconv.OUTCOME] = key.outcome.value
-        failed = key.outcome in (Outcome.ERROR, Outcome.REJECTED)
-        if key.error_type is not None:
-            attributes[semconv.ERROR_TYPE if failed else semconv.OUTCOME_REASON] = key.error_type
-        if self.role is Role.INNER:
-            attributes[semconv.ROLE] = Role.INNER.value
-        violated = settings.violations(key, values) if settings.violations is not None else ()
-        if violated:
-            attributes[semconv.SLO_VIOLATED] = violated
-        self._identity = _spans.ids(span)
-        self._leave_exemplars(series, values, violated)
-        _spans.end(span, attributes, error_type=key.error_type if failed else None)
-        self.span = self.span_context = None
-
-    def _leave_exemplars(
-        self, series: Series, values: dict[str, float], violated: tuple[str, ...]
-    ) -> None:
-        identity = self._identity
-        if identity is None or self.role is Role.INNER:
-            return
-        notable = bool(violated) or series.key.outcome is not Outcome.SUCCESS
-        now = time.time_ns()
-        for name, value in values.items():
-            buffer = series.buffer(name)
-            if notable or value >= buffer.exemplar_floor:
-                octave = int(value * buffer.quantity.scale).bit_length()
-                buffer.exemplars[octave] = Exemplar(value, now, *identity)
-
-
-def make_span(cell: Cell, context: Context) -> Span:
-    """Start the span of a call that is about to run, under the one of that context.
-
-    It is not made current. A plain cell stays plain when the sampler drops the span.
-    """
-    call: Operation | None = cell[HOLDER] if cell[STATE] == NOTED else None
-    site: Site = cell[HOLDER] if call is None else call.site
-    attributes, name = dict(site.start_attributes), site.span_name
-    if call is not None:
-        name = _say_more(call, attributes)
-    span = _spans.make(name, kind=site.span_kind, attributes=attributes, context=context)
-    if type(span) is not NonRecordingSpan and span.is_recording():
-        (call or noted(cell)).span = span
-    return span
-
-
-def _say_more(call: Operation, attributes: dict[str, Any]) -> str:
-    """Add what the call knows at its start to its attributes; returns the span's name."""
-    site, figures = call.site, call.figures
-    attributes.update(call.labels or {})
-    if figures is None:
-        return site.span_name
-    attributes.update(figures.attributes)
-    if figures.provider is not None:
-        attributes[semconv.PROVIDER_NAME] = figures.provider
-    if figures.model is None:
-        return site.span_name
-    attributes[semconv.REQUEST_MODEL] = figures.model
-    return f"{site.operation} {figures.model}" if site.model is None else site.span_name
-
 
 _NO_FIGURES = Figures()
+_MAX_KNOWN = 1000
+"""Series that a site looks up by itself; those beyond are looked up in the recorder."""
 
 
 class _Active:

@@ -136,6 +136,7 @@ class Site:
         )
         self._plain_series: Series | None = None
         self.arrive: Callable[[Cell], None] | None = None
+        self.series: dict[tuple[Any, ...], Series] = {}
         self.namespaces: list[dict[str, Any]] = []
         self.count_arrivals()
         SITES.add(self)
@@ -192,7 +193,8 @@ class Site:
             found[semconv.OPERATION_NAME] = self.operation
         else:
             found[semconv.KIND] = self.kind.word
-        return {**found, **given}
+        # Most calls succeed; setting it at the end would cost each of them a second pass.
+        return {semconv.OUTCOME: Outcome.SUCCESS.value, **found, **given}
 
     def _labelled(self, source: str | None, given: dict[str, Any]) -> dict[str, Any]:
         found = {key: value for key, value in given.items() if isinstance(value, (str, bool))}

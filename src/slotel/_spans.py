@@ -150,7 +150,8 @@ def end(
 
     The status carries no message of the error: providers put prompts into theirs.
     """
-    span.set_attributes(attributes)
+    if attributes:
+        span.set_attributes(attributes)
     if error_type is not None:
         span.set_status(Status(StatusCode.ERROR, error_type))
     span.end(unix_ns)

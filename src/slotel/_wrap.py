@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import Any, cast
 
+from slotel._call_span import make_span
 from slotel._context import (
     GONE,
     HOLDER,
@@ -29,7 +30,7 @@ from slotel._context import (
 )
 from slotel._faults import report
 from slotel._figures import FOLD_AT
-from slotel._operation import Operation, begin, clock, make_span, nest, recorder
+from slotel._operation import Operation, begin, clock, nest, recorder
 from slotel._site import ADOPTED, Site
 from slotel._spans import (
     api,

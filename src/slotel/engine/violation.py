@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from slotel.measure.measurement import SeriesKey
+from slotel.measure.series import Series
 from slotel.slo.objective import Document
 from slotel.slo.sli import Cut, Rule, SlicePercentile, Throughput
-
-_MAX_KEYS = 5000
 
 
 class Violations:
     """Compares a call's own figures with every SLI that judges single calls. Any thread may call.
 
-    What applies to a series is worked out once a series key.
+    What applies to a series is worked out once and kept on it.
 
     Args:
         document: The SLOs.
@@ -22,21 +22,18 @@ class Violations:
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._known: dict[SeriesKey, tuple[tuple[str, Rule, Cut | None], ...]] = {}
 
-    def __call__(self, key: SeriesKey, values: Mapping[str, float]) -> tuple[str, ...]:
+    def __call__(self, series: Series, values: Mapping[str, float]) -> tuple[str, ...]:
         """Return the names of the SLOs for which this call is a bad event.
 
         Args:
-            key: The call's series.
+            series: The call's series.
             values: Its figures by quantity name, base unit.
         """
-        checks = self._known.get(key)
-        if checks is None:
-            checks = self._checks(key)
-            if len(self._known) < _MAX_KEYS:
-                self._known[key] = checks
-        return tuple(name for name, rule, cut in checks if _is_bad(rule, cut, values))
+        known = series.memo
+        if not isinstance(known, _Checks) or known.judge is not self:
+            known = series.memo = _Checks(self, self._checks(series.key))
+        return tuple(name for name, rule, cut in known.checks if _is_bad(rule, cut, values))
 
     def _checks(self, key: SeriesKey) -> tuple[tuple[str, Rule, Cut | None], ...]:
         found: list[tuple[str, Rule, Cut | None]] = []
@@ -48,6 +45,14 @@ class Violations:
             if rule not in (Rule.IGNORED, Rule.GOOD):
                 found.append((slo.name, rule, sli.cut))
         return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """What one document asks of the calls of one series."""
+
+    judge: Violations
+    checks: tuple[tuple[str, Rule, Cut | None], ...]
 
 
 def _is_bad(rule: Rule, cut: Cut | None, values: Mapping[str, float]) -> bool:

@@ -120,13 +120,18 @@ class Buffer:
 
 
 class Series:
-    """All buffers of one series key. Any thread may call; buffers are made on first use."""
+    """All buffers of one series key. Any thread may call; buffers are made on first use.
 
-    __slots__ = ("_buffers", "duration", "key", "recorder")
+    Attributes:
+        memo: What whoever judges calls of this series worked out once; its own to read.
+    """
+
+    __slots__ = ("_buffers", "duration", "key", "memo", "recorder")
 
     def __init__(self, recorder: Recorder, key: SeriesKey) -> None:
         self.recorder = recorder
         self.key = key
+        self.memo: object = None
         self._buffers: dict[str, Buffer] = {}
         self.duration = self.buffer("duration")
 
