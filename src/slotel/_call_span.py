@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from slotel._operation import Operation, Site
 
 
+# Looking a member up on its Enum costs more than a dict look-up on Python 3.11.
+_SUCCESS, _CANCELLED = Outcome.SUCCESS, Outcome.CANCELLED
+
+
 def make_span(cell: Cell, context: Context) -> Span:
     """Start the span of a call that is about to run, under the one of that context.
 
@@ -28,7 +32,7 @@ def make_span(cell: Cell, context: Context) -> Span:
     if call is not None and (call.labels or call.figures is not None):
         attributes = dict(attributes)
         name = _say_more(call, attributes)
-    span = _spans.make(name, kind=site.span_kind, attributes=attributes, context=context)
+    span = _spans.make(name, site.span_kind, attributes, context)
     if type(span) is not NonRecordingSpan and span.is_recording():
         (call or noted(cell)).span = span
     return span
@@ -50,7 +54,11 @@ def _say_more(call: Operation, attributes: dict[str, Any]) -> str:
 
 
 def end_span(
-    call: Operation, span: Span, series: Series, values: dict[str, float]
+    call: Operation,
+    span: Span,
+    series: Series,
+    values: dict[str, float],
+    violated: tuple[str, ...],
 ) -> tuple[int, int]:
     """Set what is known of the call now, leave exemplars, end the span; returns its ids.
 
@@ -59,32 +67,33 @@ def end_span(
         span: Its recorded span.
         series: Where it was counted.
         values: Its measurements by quantity name, base unit.
+        violated: Names of the SLOs for which it is a bad event.
     """
     figures, key = call.figures, series.key
     attributes: dict[str, Any] = {}
     if figures is not None:
         attributes = figures.span_attributes(started=call.started, elapsed=values["duration"])
     failed = None
-    if key.outcome is not Outcome.SUCCESS:  # Spans start with success, which is what most end as.
+    if key.outcome is not _SUCCESS:  # Spans start with success, which is what most end as.
         attributes[semconv.OUTCOME] = key.outcome.value
-        if key.outcome is not Outcome.CANCELLED:
+        if key.outcome is not _CANCELLED:
             failed = attributes[semconv.ERROR_TYPE] = key.error_type or "_OTHER"
         elif key.error_type is not None:
             attributes[semconv.OUTCOME_REASON] = key.error_type
-    if call.role is Role.INNER:
-        attributes[semconv.ROLE] = Role.INNER.value
-    violated = call.violations(series, values)
     if violated:
         attributes[semconv.SLO_VIOLATED] = violated
     identity = _spans.ids(span)
-    if call.role is Role.OUTER:
-        _leave_exemplars(identity, series, values, notable=bool(violated) or failed is not None)
+    if call.outer is None:
+        notable = bool(violated) or failed is not None
+        _leave_exemplars(identity, series, values, notable)
+    else:
+        attributes[semconv.ROLE] = Role.INNER.value
     _spans.end(span, attributes, error_type=failed)
     return identity
 
 
 def _leave_exemplars(
-    identity: tuple[int, int], series: Series, values: dict[str, float], *, notable: bool
+    identity: tuple[int, int], series: Series, values: dict[str, float], notable: bool
 ) -> None:
     """Let slow and bad calls be found from the histograms: newest by power of two."""
     unix_ns = 0

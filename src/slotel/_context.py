@@ -72,7 +72,7 @@ def noted(cell: Cell) -> Operation:
     with _lock:
         if cell[STATE] == PLAIN:
             call: Operation = cell[HOLDER].record_class()
-            call.cell = cell
+            call.cell, call.claim = cell, [None]
             cell[HOLDER] = call
             cell[STATE] = NOTED
         made: Operation = cell[HOLDER]

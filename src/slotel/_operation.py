@@ -128,6 +128,7 @@ class Operation(Link):
 
     site: Site
     started: float
+    claim: list[None]
     role = Role.OUTER
     outer: Operation | None = None
     span: Span | None = None
@@ -364,8 +365,9 @@ class Operation(Link):
         if not hasattr(self, "started"):
             refuse("finish", "a decorated call ends when its function does; finish() was ignored.")
             return False
-        mine = object()
-        if self.__dict__.setdefault("_claim", mine) is not mine:
+        try:
+            self.claim.pop()  # Atomic: of several that end a call at once, one gets it.
+        except IndexError:
             return False
         self.leave()
         elapsed = (clock() if at is None else at) - self.started
@@ -382,7 +384,7 @@ class Operation(Link):
     @property
     def finished(self) -> bool:
         """True once `finish` was called."""
-        return "_claim" in self.__dict__
+        return not self.claim
 
     def note(self) -> Figures:
         """Return the figures of this call, made at first use."""
@@ -436,11 +438,6 @@ class Operation(Link):
         self.cell[HOLDER] = self.parent
         self.cell[STATE] = GONE if self.parent is None else NOTED
 
-    def violations(self, series: Series, values: Mapping[str, float]) -> tuple[str, ...]:
-        """Return the SLOs for which this call is a bad event; none without a document."""
-        judge = settings.violations
-        return judge(series, values) if judge is not None else ()
-
     def site_series(self) -> Series:
         """Return the series that this call would count in if it succeeded now."""
         return self._series(self.figures or Figures(), Outcome.SUCCESS, None)
@@ -461,13 +458,15 @@ class Operation(Link):
                 series.buffer(name).record(value)
         outer = self.outer
         if self.span is not None:
-            self._identity = end_span(self, self.span, series, values)
+            judge = settings.violations
+            violated = judge(series, values) if judge is not None else ()
+            self._identity = end_span(self, self.span, series, values, violated)
             self.span = self.span_context = None
         if outer is not None:
             self._report_to(outer, figures or Figures(), outcome, reason, elapsed)
 
     def _bare_series(self, outcome: Outcome, reason: str | None) -> Series:
-        if outcome is Outcome.SUCCESS and self.role is Role.OUTER and not self.labels:
+        if outcome is _SUCCESS and self.outer is None and not self.labels:
             return self.site.plain_series()
         return self._series(_NO_FIGURES, outcome, reason)
 
@@ -488,10 +487,9 @@ class Operation(Link):
 
     def _series(self, figures: Figures, outcome: Outcome, reason: str | None) -> Series:
         site = self.site
-        outer = self.role is Role.OUTER
         labels = self._labels(figures)
         found = (figures.provider, figures.model, figures.response_model, outcome.value, reason,
-                 outer, labels)  # fmt: skip
+                 self.role, labels)  # fmt: skip
         series = site.series.get(found)
         if series is None:
             key = SeriesKey(
@@ -526,6 +524,7 @@ class Operation(Link):
 
 
 _NO_FIGURES = Figures()
+_SUCCESS = Outcome.SUCCESS  # Looking it up on the Enum is slow on Python 3.11.
 _MAX_KNOWN = 1000
 """Series that a site looks up by itself; those beyond are looked up in the recorder."""
 
@@ -564,7 +563,7 @@ def begin(operation: Operation) -> None:
     It is not current afterwards: see `Operation.active` and `enter`.
     """
     cell: Cell = [NOTED, operation]
-    operation.cell = cell
+    operation.cell, operation.claim = cell, [None]
     nest(cell, current.get())
     if _spans.provider_is_set():
         context = _spans.get_context()
@@ -608,6 +607,6 @@ def disown_after_fork() -> None:
     while link is not None:
         parent = live(link.parent)
         if isinstance(link, Operation):
-            link.__dict__.setdefault("_claim", None)
+            link.claim.clear()
             link.leave()
         link = parent

@@ -102,7 +102,7 @@ def _current_source() -> _Source:
     return source
 
 
-def make(name: str, *, kind: SpanKind, attributes: Attributes, context: Context) -> Span:
+def make(name: str, kind: SpanKind, attributes: Attributes, context: Context) -> Span:
     """Start a span without making it current."""
     source = _source
     if source is None or source.provider is not api._TRACER_PROVIDER:  # noqa: SLF001  # guarded above

@@ -319,7 +319,7 @@ def open_span(cell: Cell) -> Any:
 def settle(cell: Cell, result: Any, started: float, ended: float) -> Any:
     """End a call that returned, unless what it returned is still to be run; returns the result."""
     try:
-        call = noted(cell)
+        call: Operation = cell[HOLDER] if cell[STATE] == NOTED else noted(cell)
         call.started = started
         kind: type = type(result)  # pyright: ignore[reportUnknownVariableType]
         adopt = _ADOPT.get(kind)  # pyright: ignore[reportUnknownArgumentType]
@@ -329,7 +329,7 @@ def settle(cell: Cell, result: Any, started: float, ended: float) -> Any:
             return adopt(call, result)
         if kind not in call.site.shapeless:
             call.result(result)
-        if not call.hold():
+        if not call.inners or not call.hold():
             call.finish(at=ended)
     except Exception as error:  # noqa: BLE001  # ours, never the caller's
         report("wrapper.settle", error)

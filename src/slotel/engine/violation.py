@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from slotel.measure.measurement import SeriesKey
 from slotel.measure.series import Series
 from slotel.slo.objective import Document
-from slotel.slo.sli import Cut, Rule, SlicePercentile, Throughput
+from slotel.slo.sli import Rule, SlicePercentile, Throughput
 
 
 class Violations:
@@ -33,18 +33,31 @@ class Violations:
         known = series.memo
         if not isinstance(known, _Checks) or known.judge is not self:
             known = series.memo = _Checks(self, self._checks(series.key))
-        return tuple(name for name, rule, cut in known.checks if _is_bad(rule, cut, values))
+        violated: tuple[str, ...] = ()
+        for name, quantity, bound, at_least in known.checks:
+            value = bound if quantity is None else values.get(quantity)
+            if value is None:
+                continue
+            if quantity is None or (value < bound if at_least else value > bound):
+                violated += (name,)
+        return violated
 
-    def _checks(self, key: SeriesKey) -> tuple[tuple[str, Rule, Cut | None], ...]:
-        found: list[tuple[str, Rule, Cut | None]] = []
+    def _checks(self, key: SeriesKey) -> tuple[_Check, ...]:
+        found: list[_Check] = []
         for slo in self._document.slos:
             sli = slo.sli
             if isinstance(sli, (Throughput, SlicePercentile)):
                 continue  # They judge slices of time, not calls.
-            rule = sli.rule(key)
-            if rule not in (Rule.IGNORED, Rule.GOOD):
-                found.append((slo.name, rule, sli.cut))
+            rule, cut = sli.rule(key), sli.cut
+            if rule is Rule.BAD:
+                found.append((slo.name, None, 0.0, False))
+            elif cut is not None and rule in (Rule.BY_VALUE, Rule.BAD_IF_OVER):
+                found.append((slo.name, cut.quantity, cut.bound, cut.at_least))
         return tuple(found)
+
+
+_Check = tuple[str, str | None, float, bool]
+"""SLO, quantity (None: bad whatever the value), bound in the base unit, whether at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +65,4 @@ class _Checks:
     """What one document asks of the calls of one series."""
 
     judge: Violations
-    checks: tuple[tuple[str, Rule, Cut | None], ...]
-
-
-def _is_bad(rule: Rule, cut: Cut | None, values: Mapping[str, float]) -> bool:
-    if rule is Rule.BAD:
-        return True
-    value = values.get(cut.quantity) if cut is not None else None
-    if value is None or cut is None:
-        return False
-    return value < cut.bound if cut.at_least else value > cut.bound
+    checks: tuple[_Check, ...]
