@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _SUCCESS, _CANCELLED = Outcome.SUCCESS, Outcome.CANCELLED
 
 
+_TIMES = ("duration", "time_to_first_token", "time_per_output_token")
+
+
 def make_span(cell: Cell, context: Context) -> Span:
     """Start the span of a call that is about to run, under the one of that context.
 
@@ -95,9 +98,15 @@ def end_span(
 def _leave_exemplars(
     identity: tuple[int, int], series: Series, values: dict[str, float], notable: bool
 ) -> None:
-    """Let slow and bad calls be found from the histograms: newest by power of two."""
+    """Let slow and bad calls be found from the histograms: newest by power of two.
+
+    A call that broke no promise can only be slow, so only its times are looked at.
+    """
     unix_ns = 0
-    for name, value in values.items():
+    for name in values if notable else _TIMES:
+        value = values.get(name)
+        if value is None:
+            continue
         buffer = series.buffer(name)
         if notable or value >= buffer.exemplar_floor:
             unix_ns = unix_ns or time.time_ns()
