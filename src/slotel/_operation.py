@@ -32,11 +32,14 @@ from slotel._context import (
 from slotel._faults import refuse, report
 from slotel._figures import FOLD_AT, MAX_CATEGORIES, Chunks, Figures
 from slotel.errors import RejectedError
+from slotel.measure.clock import SteadyClock, SystemClock
 from slotel.measure.measurement import Attributes, Outcome, Role, SeriesKey
 from slotel.measure.series import MAX_LABEL_LENGTH, Recorder, Series
 
 clock = time.perf_counter
-recorder = Recorder()
+process_clock = SteadyClock(SystemClock())
+"""The clock that windows and exports share; calls are timed by `clock`."""
+recorder = Recorder(clock=process_clock)
 """The one recorder of the process."""
 
 
