@@ -76,6 +76,7 @@ class Figures:
 
     Attributes:
         usage: Tokens by quantity name (`input_tokens`, `output_tokens`, ...).
+        reasoning_streamed: True when the reasoning tokens among the output came as chunks.
         chunks: Arrival times of a stream's chunks; of the nested call where this one saw none.
         attributes: Span attributes that were set during the call.
         labels: User-chosen attributes, as text, that may be dimensions of the series.
@@ -89,6 +90,7 @@ class Figures:
     chunks: Chunks | None = None
     usage: dict[str, int] = field(default_factory=dict[str, int])
     usage_source: str | None = None
+    reasoning_streamed: bool = False
     response_id: str | None = None
     response_model: str | None = None
     finish_reasons: tuple[str, ...] = ()
@@ -122,6 +124,7 @@ class Figures:
             if getattr(self, name) in _UNSET:
                 setattr(self, name, getattr(inner, name))
         self.streaming = self.streaming or inner.streaming
+        self.reasoning_streamed = self.reasoning_streamed or inner.reasoning_streamed
         for name, tokens in inner.usage.items():
             self.usage[name] = self.usage.get(name, 0) + tokens
         if inner.retries is not None:
@@ -177,12 +180,16 @@ class Figures:
     def per_token(self, started: float, elapsed: float) -> float | None:
         """Return seconds per output token after the first; None when tokens are not known.
 
+        Tokens of reasoning that was not streamed came before the first content and do not count.
+
         Source:
             OpenTelemetry GenAI metrics, `gen_ai.server.time_per_output_token`: the time after the
             first token by the number of tokens after the first. The end is the last chunk's
             arrival, so a reader that dawdles afterwards does not count.
         """
         tokens = self.usage.get("output_tokens", 0)
+        if not self.reasoning_streamed:
+            tokens -= self.usage.get("reasoning_tokens", 0)
         if self.first_token_at is None or tokens < 2:
             return None
         last = self.chunks.last_at if self.chunks is not None else None

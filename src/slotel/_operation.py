@@ -137,7 +137,7 @@ class Operation(Link):
     span: Span | None = None
     figures: Figures | None = None
     held = False
-    inners: set[int] | None = None
+    inners: dict[int, Operation] | None = None
     _identity: tuple[int, int] | None = None
     span_context: Context | None = None
     context_token: Token[Context] | None = None
@@ -419,7 +419,7 @@ class Operation(Link):
         while around is not None:
             if isinstance(around, Operation) and around.site.operation == self.site.operation:
                 self.role, self.outer = Role.INNER, around
-                around.__dict__.setdefault("inners", set()).add(id(self))
+                around.__dict__.setdefault("inners", {})[id(self)] = self
                 return
             around = live(around.parent)
 
@@ -446,6 +446,9 @@ class Operation(Link):
         return self._series(self.figures or Figures(), Outcome.SUCCESS, None)
 
     def _settle(self, outcome: Outcome, reason: str | None, elapsed: float) -> None:
+        if self.inners:  # Ended before they did: what they know so far is this call's too.
+            for inner in list(self.inners.values()):
+                self.note().absorb(inner.note())
         figures = self.figures
         values = {"duration": elapsed}
         if figures is None:
@@ -484,7 +487,7 @@ class Operation(Link):
         outer.note().absorb(figures)
         inners = outer.inners
         if inners is not None:
-            inners.discard(id(self))
+            inners.pop(id(self), None)
         if outer.held and not inners:
             outer.finish(outcome, error_type=reason, at=self.started + elapsed)
 

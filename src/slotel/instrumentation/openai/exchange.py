@@ -336,6 +336,7 @@ class Exchange:
         )
         if answer.usage is not None:
             call.usage(**token_counts(answer.usage), source="provider")
+            call.note().reasoning_streamed = answer.reasoning_streamed
         elif self._api.has_usage and (outcome is Outcome.SUCCESS or self._last_at is not None):
             call.usage(source="missing")
         if answer.flagged is not None:

@@ -36,6 +36,7 @@ class Answer:
         complete: True once the answer said itself that it is over.
         failure: The service's own word for what went wrong inside an answer of status 200.
         cancelled: True when the service says that the answer was cancelled.
+        reasoning_streamed: True when the tokens spent on reasoning came as chunks themselves.
         flagged: Verdict of a moderation; None when there is none.
         categories: Category of a moderation -> highest score over the inputs, a ratio.
     """
@@ -48,6 +49,7 @@ class Answer:
     complete: bool = False
     failure: str | None = None
     cancelled: bool = False
+    reasoning_streamed: bool = False
     flagged: bool | None = None
     categories: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -143,7 +145,7 @@ def take_chat_chunk(answer: Answer, chunk: Json) -> bool:
     content = False
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta")
-        if delta and (delta.get("content") or _other_content(delta)):
+        if delta and (delta.get("content") or _other_content(answer, delta)):
             content = True
         reason = choice.get("finish_reason")
         if reason:
@@ -180,6 +182,8 @@ def take_response_event(answer: Answer, event: Json) -> bool:
     """
     kind = str(event.get("type"))
     if kind.endswith(".delta"):
+        if kind.startswith("response.reasoning"):
+            answer.reasoning_streamed = True
         return bool(event.get("delta"))
     if kind in _TERMINAL_EVENTS:
         read_response(answer, as_object(event.get("response")))
@@ -202,13 +206,15 @@ _OTHER_CONTENT = (
     "function_call",
     "refusal",
     "audio",
-    # What services other than OpenAI's stream before the answer (DeepSeek, vLLM, OpenRouter).
-    "reasoning_content",
-    "reasoning",
 )
+# What services other than OpenAI's stream before the answer (DeepSeek, vLLM, OpenRouter).
+_REASONING = ("reasoning_content", "reasoning")
 
 
-def _other_content(delta: Json) -> bool:
+def _other_content(answer: Answer, delta: Json) -> bool:
+    if any(delta.get(name) for name in _REASONING):
+        answer.reasoning_streamed = True
+        return True
     return any(delta.get(name) for name in _OTHER_CONTENT)
 
 
