@@ -294,32 +294,33 @@ def score_name(name: Any) -> str | None:
         return name
     refuse(
         "score.name",
-        f"a score's name must be text of 1 to {MAX_NAME} characters, got {_cut(name)}.",
+        f"a score's name must be text of 1 to {MAX_NAME} characters, got {shown(name)}.",
     )
     return None
 
 
 def attribute_value(name: object, value: object) -> bool:
     """Return True when a span attribute is usable; refuse it otherwise."""
+    fault = attribute_fault(name, value)
+    if fault is not None:
+        refuse("attribute", fault)
+    return fault is None
+
+
+def attribute_fault(name: object, value: object) -> str | None:
+    """Return what is wrong with a span attribute, None when it is usable."""
     if not isinstance(name, str) or not name:
-        refuse("attribute", f"an attribute's name must be text, got {_cut(name)}.")
-        return False
+        return f"an attribute's name must be text, got {shown(name)}."
     if isinstance(value, str):
         if len(value) <= MAX_TEXT:
-            return True
-        refuse(
-            "attribute",
-            f"attribute {name!r} has {len(value)} characters, at most {MAX_TEXT} are kept.",
-        )
-        return False
+            return None
+        return f"attribute {shown(name)} has {len(value)} characters, at most {MAX_TEXT} are kept."
     if isinstance(value, (bool, int, float)) or _is_list_of_one_kind(value):
-        return True
-    refuse(
-        "attribute",
-        f"attribute {_cut(name)} must be text, a number, a boolean or a list of one of these, "
-        f"got {type(value).__name__}.",
+        return None
+    return (
+        f"attribute {shown(name)} must be text, a number, a boolean or a list of one of these, "
+        f"got {type(value).__name__}."
     )
-    return False
 
 
 def _is_list_of_one_kind(value: object) -> bool:
@@ -339,6 +340,10 @@ def usable_attributes(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if attribute_value(name, value)}
 
 
-def _cut(value: Any) -> str:
-    text = repr(value)
+def shown(value: Any) -> str:
+    """Return a value for a message: its repr, cut to 80 characters; whatever it is, it is text."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # an object that cannot be shown
+        text = f"an object of type {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -10,15 +10,17 @@ from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 from slotel import _spans
 from slotel._context import Link, current, held_by, live
 from slotel._faults import report
+from slotel._figures import attribute_fault, shown
 from slotel._operation import Operation, begin
 from slotel._site import KINDS, Site
 from slotel._wrap import decorate
 from slotel.errors import UsageError
 from slotel.measure.measurement import Outcome
+from slotel.measure.series import MAX_LABEL_LENGTH
 
 F = TypeVar("F", bound="Callable[..., Any] | staticmethod[..., Any] | classmethod[Any, ..., Any]")
 
-_TEXTS = ("model", "provider", "operation", "source")
+_TEXTS = ("name", "model", "provider", "operation", "source")
 _COUNTS = ("top_k", "tokens_per_chunk")
 
 
@@ -173,16 +175,20 @@ class Spec:
                 f"slotel.{self._kind} has no option {unknown[0]!r}. "
                 f"It takes: {', '.join(sorted(known))}."
             )
-        given: dict[str, Any] = dict(self._options)
+        given: dict[str, Any] = {"name": self._name, **self._options}
         for key, value in given.items():
             self._check_type(key, value)
+        attributes: Mapping[Any, Any] = given.get("attributes") or {}
+        faults = [fault for item in attributes.items() if (fault := attribute_fault(*item))]
+        if faults:
+            raise UsageError(f"slotel.{self._kind}: {faults[0]}")
 
     def _check_type(self, key: str, value: Any) -> None:
         wanted = None
         if value is None:
             return
-        if key in _TEXTS and not isinstance(value, str):
-            wanted = "text"
+        if key in _TEXTS and not (isinstance(value, str) and 0 < len(value) <= MAX_LABEL_LENGTH):
+            wanted = f"text of 1 to {MAX_LABEL_LENGTH} characters"
         elif key in _COUNTS and (
             not isinstance(value, int) or isinstance(value, bool) or value < 1
         ):
@@ -192,7 +198,7 @@ class Spec:
         elif key == "content" and not callable(cast("object", value)):
             wanted = "a function of a chunk"
         if wanted is not None:
-            raise UsageError(f"slotel.{self._kind}: {key} must be {wanted}, got {value!r}.")
+            raise UsageError(f"slotel.{self._kind}: {key} must be {wanted}, got {shown(value)}.")
 
 
 _NAMED_BY_FUNCTION = frozenset({"tool", "agent", "journey", "operation"})
