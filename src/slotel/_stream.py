@@ -10,12 +10,14 @@ the gap to the next one and inside the duration: a generator cannot tell it from
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextvars import copy_context
 from typing import Any
 
+from opentelemetry.context import Context
+
 from slotel import _spans
-from slotel._context import current, restore_link
+from slotel._context import Cell, current, restore_link
 from slotel._faults import report
 from slotel._figures import FOLD_AT
 from slotel._operation import Operation, clock, enter
@@ -90,10 +92,8 @@ class Tally:
             self._call.usage(output_tokens=self._chunks.count * per_chunk, source="counted")
 
     def _has_content(self, item: Any) -> bool:
-        if self._content is None:
-            return bool(item)
         try:
-            return bool(self._content(item))
+            return bool(item if self._content is None else self._content(item))
         except Exception as error:  # noqa: BLE001  # the user's function, on our account
             report("stream.content", error)
             return True
@@ -123,10 +123,14 @@ def drive(call: Operation, generator: Generator[Any, Any, Any]) -> Generator[Any
             except GeneratorExit:
                 run(generator.close)
                 raise
-            except BaseException as thrown:  # noqa: BLE001  # handed on to the user's generator
-                item = run(generator.throw, thrown)
-                continue
-            item = run(step) if sent is None else run(generator.send, sent)
+            except BaseException as error:  # noqa: BLE001  # handed on to the user's generator
+                sent = Thrown(error)
+            if sent is None:
+                item = run(step)
+            elif type(sent) is Thrown:
+                item = run(generator.throw, sent.take())
+            else:
+                item = run(generator.send, sent)
     except StopIteration as stop:
         tally.end(item)
         return stop.value
@@ -135,30 +139,43 @@ def drive(call: Operation, generator: Generator[Any, Any, Any]) -> Generator[Any
         raise
 
 
-async def inside(call: Operation, step: Awaitable[Any]) -> Any:
-    """Await one step with the operation and its span current, and put the context back."""
-    link = current.set(call.cell)
-    saved = call.span_context
-    token = _spans.set_context(saved) if saved is not None else None
+class Thrown:
+    """An exception on its way into a generator, handed on outside of the block that caught it.
+
+    Raised inside that block, whatever the generator raises would be chained to it.
+    """
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self._error: BaseException | None = error
+
+    def take(self) -> Any:
+        """Return the exception and let go of it, so that its frames do not keep it alive."""
+        error, self._error = self._error, None
+        return error
+
+
+def resume(generator: AsyncGenerator[Any, Any], sent: Any) -> Awaitable[Any]:
+    """Return the step that hands a value, or an exception, to an asynchronous generator."""
+    return generator.athrow(sent.take()) if type(sent) is Thrown else generator.asend(sent)
+
+
+async def inside(
+    cell: Cell, context: Context | None, step: Awaitable[Any]
+) -> tuple[Any, Cell, Context | None]:
+    """Await one step with this cell and context current, and put back what was there before.
+
+    Returns:
+        What the step gave, and the cell and context that it left: what the body made current
+        across a yield is current again in its next step.
+    """
+    link = current.set(cell)
+    token = _spans.set_context(context) if context is not None else None
     try:
-        return await step
+        item = await step
+        return item, current.get(), _spans.get_context() if token is not None else None
     finally:
         if token is not None:
-            # Spans that the body opened across a yield are current again in its next step.
-            call.span_context = _spans.get_context()
             _spans.restore_context(token)
         restore_link(link)
-
-
-async def drive_coroutine(call: Operation, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Await a coroutine that a synchronous function returned, as part of its operation."""
-    with call.active():
-        try:
-            result = await coroutine
-        except BaseException as error:
-            call.finish(error=error)
-            raise
-    call.result(result)
-    if not call.hold():
-        call.finish()
-    return result

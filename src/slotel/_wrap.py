@@ -40,7 +40,7 @@ from slotel._spans import (
     set_context,
     with_span,
 )
-from slotel._stream import ABANDONED, Tally, drive, drive_coroutine, inside
+from slotel._stream import ABANDONED, Tally, Thrown, drive, inside, resume
 from slotel.errors import UsageError
 from slotel.measure.measurement import Outcome
 from slotel.measure.series import SOFT_LIMIT
@@ -64,7 +64,7 @@ _CALL = """
     _slotel_started = _slotel_clock()
     try:
         _slotel_result = {step}_slotel_fn({arguments})
-    except BaseException as _slotel_error:
+    except _slotel_BaseException as _slotel_error:
         if _slotel_token is not None:
             _slotel_restore(_slotel_token)
         _slotel_fail(_slotel_cell, _slotel_started, _slotel_error)
@@ -72,10 +72,10 @@ _CALL = """
     _slotel_ended = _slotel_clock()
     if _slotel_token is not None:
         _slotel_restore(_slotel_token)
-    if _slotel_cell[0] == {plain} and type(_slotel_result) {test} _slotel_types:
+    if _slotel_cell[0] == {plain} and _slotel_type(_slotel_result) {test} _slotel_types:
         _slotel_cell[0] = {gone}
         _slotel_append(_slotel_ended - _slotel_started)
-        if len(_slotel_values) >= _slotel_limit:
+        if _slotel_len(_slotel_values) >= _slotel_limit:
             _slotel_relieve(_slotel_buffer)
         return _slotel_result
     return _slotel_settle(_slotel_cell, _slotel_result, _slotel_started, _slotel_ended)
@@ -111,16 +111,17 @@ async def {name}({parameters}):
                 try:
                     _slotel_item = await _slotel_step()
                 finally:
+                    _slotel_cell = _slotel_get()
                     if _slotel_token is not None:
                         _slotel_context = _slotel_get_context()
                         _slotel_restore(_slotel_token)
                     try:
                         _slotel_reset(_slotel_link)
-                    except ValueError:
+                    except _slotel_ValueError:
                         pass
             else:
-                _slotel_item = await _slotel_inside(
-                    _slotel_call, _slotel_generator.asend(_slotel_sent)
+                _slotel_item, _slotel_cell, _slotel_context = await _slotel_inside(
+                    _slotel_cell, _slotel_context, _slotel_resume(_slotel_generator, _slotel_sent)
                 )
             _slotel_now = _slotel_clock()
             if _slotel_searching:
@@ -130,26 +131,31 @@ async def {name}({parameters}):
             if not _slotel_left:
                 _slotel_append = _slotel_tally.fold()
                 _slotel_left = _slotel_fold
-            while True:
-                try:
-                    _slotel_sent = yield _slotel_item
-                    break
-                except GeneratorExit:
-                    await _slotel_inside(_slotel_call, _slotel_generator.aclose())
-                    raise
-                except BaseException as _slotel_error:
-                    _slotel_item = await _slotel_inside(
-                        _slotel_call, _slotel_generator.athrow(_slotel_error)
-                    )
-    except StopAsyncIteration:
+            try:
+                _slotel_sent = yield _slotel_item
+            except _slotel_GeneratorExit:
+                await _slotel_inside(_slotel_cell, _slotel_context, _slotel_generator.aclose())
+                raise
+            except _slotel_BaseException as _slotel_error:
+                _slotel_sent = _slotel_Thrown(_slotel_error)
+    except _slotel_StopAsyncIteration:
         _slotel_tally.end(_slotel_item)
-    except BaseException as _slotel_error:
+    except _slotel_BaseException as _slotel_error:
         _slotel_tally.fail(_slotel_error)
         raise
 """
 
 
+# Parameters and functions may be called like built-ins, so wrappers know those by names of ours.
+_BUILTINS: dict[str, Any] = {
+    f"{_PREFIX}{builtin.__name__}": builtin
+    for builtin in (type, len, BaseException, GeneratorExit, StopAsyncIteration, ValueError)
+}
 _STREAM_NAMES: dict[str, Any] = {
+    **_BUILTINS,
+    "_slotel_get": current.get,
+    "_slotel_resume": resume,
+    "_slotel_Thrown": Thrown,
     "_slotel_publish": current.set,
     "_slotel_reset": current.reset,
     "_slotel_clock": clock,
@@ -212,7 +218,6 @@ def _namespace(site: Site, function: Callable[..., Any]) -> dict[str, Any]:
         "_slotel_fn": function,
         "_slotel_new": site.record_class,
         "_slotel_site": site,
-        "_slotel_get": current.get,
         "_slotel_nest": nest,
         "_slotel_otel": api,
         "_slotel_span": open_span,
@@ -240,9 +245,8 @@ def _signature(function: Callable[..., Any]) -> tuple[str, str]:
     positional = code.co_varnames[: code.co_argcount]
     count = code.co_argcount + code.co_kwonlyargcount
     keyword_only = code.co_varnames[code.co_argcount : count]
-    if any(
-        name.startswith(_PREFIX) or not name.isidentifier() for name in code.co_varnames[:count]
-    ):
+    names = code.co_varnames[: count + _stars(code.co_flags)]
+    if any(name.startswith(_PREFIX) or not name.isidentifier() for name in names):
         return "*args, **kwargs", "*args, **kwargs"
     defaults = len(function.__defaults__ or ())
     parameters: list[str] = []
@@ -274,7 +278,9 @@ def _stars(flags: int) -> int:
 
 def _identifier(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", "call")
-    return name if isinstance(name, str) and name.isidentifier() and not _keyword(name) else "call"
+    if not isinstance(name, str) or name.startswith(("_slotel_", "__")) or not name.isidentifier():
+        return "call"
+    return "call" if _keyword(name) else name
 
 
 def _keyword(name: str) -> bool:
@@ -319,17 +325,20 @@ def open_span(cell: Cell) -> Any:
 def settle(cell: Cell, result: Any, started: float, ended: float) -> Any:
     """End a call that returned, unless what it returned is still to be run; returns the result."""
     try:
-        call: Operation = cell[HOLDER] if cell[STATE] == NOTED else noted(cell)
+        call: Any = cell[HOLDER] if cell[STATE] == NOTED else noted(cell)
+        if call is None or call.cell is not cell:
+            return result  # Left to the parent at a fork.
         call.started = started
         kind: type = type(result)  # pyright: ignore[reportUnknownVariableType]
         adopt = _ADOPT.get(kind)  # pyright: ignore[reportUnknownArgumentType]
         if adopt is not None:
-            parent = live(call.parent)  # The caller is not inside the call any more.
-            current.set(OUTSIDE if parent is None else parent.cell)
+            if current.get() is cell:
+                parent = live(call.parent)  # The caller is not inside the call any more.
+                current.set(OUTSIDE if parent is None else parent.cell)
             return adopt(call, result)
         if kind not in call.site.shapeless:
             call.result(result)
-        if not call.inners or not call.hold():
+        if not call.hold():
             call.finish(at=ended)
     except Exception as error:  # noqa: BLE001  # ours, never the caller's
         report("wrapper.settle", error)
@@ -338,45 +347,65 @@ def settle(cell: Cell, result: Any, started: float, ended: float) -> Any:
 
 def fail(cell: Cell, started: float, error: BaseException) -> None:
     """End a call that raised."""
-    call = noted(cell)
-    call.started = started
-    call.finish(error=error)
+    call: Any = noted(cell)
+    if call is not None and call.cell is cell:
+        call.started = started
+        call.finish(error=error)
 
 
 def _adopt_coroutine(call: Operation, coroutine: Any) -> Any:
     """Measure a coroutine that a synchronous function returned, to its end."""
-    return _watch(call, drive_coroutine(call, coroutine))
+    return _watch(call, _drive_coroutine(call, coroutine), coroutine)
+
+
+async def _drive_coroutine(call: Operation, coroutine: Any) -> Any:
+    with call.active():
+        try:
+            result = await coroutine
+        except BaseException as error:
+            call.finish(error=error)
+            raise
+        ended = clock()
+    return settle(call.cell, result, call.started, ended)
 
 
 def _adopt_generator(call: Operation, generator: Any) -> Any:
     """Measure a generator that a function returned, to its end."""
-    return _watch(call, drive(call, generator))
+    return _watch(call, drive(call, generator), generator)
 
 
 def _adopt_async_generator(call: Operation, generator: Any) -> Any:
     """Measure an asynchronous generator that a function returned, to its end."""
-    namespace: dict[str, Any] = {
-        "_slotel_fn": lambda: generator,
-        "_slotel_new": lambda: call,
-        "_slotel_begin": _already_begun,
-        **_STREAM_NAMES,
-    }
-    source = _ASYNC_GENERATOR.format(name="stream", parameters="", arguments="")
+    return _watch(call, _adopted_stream()(lambda: generator, lambda: call), generator)
+
+
+@functools.cache
+def _adopted_stream() -> Any:
+    """Return the wrapper of streams, for one that was made by a call that has begun."""
+    source = _ASYNC_GENERATOR.format(
+        name="stream", parameters="_slotel_fn, _slotel_new", arguments=""
+    )
+    namespace: dict[str, Any] = {**_STREAM_NAMES, "_slotel_begin": _already_begun}
     exec(compile(source, "<slotel wrapper of a stream>", "exec"), namespace)  # noqa: S102  # a constant
-    return _watch(call, namespace["stream"]())
+    return namespace["stream"]
 
 
 def _already_begun(call: Operation) -> None:
     """Stand in for `begin`: the call began when its function was called."""
 
 
-def _watch(call: Operation, stream: Any) -> Any:
-    """End the call when its stream is dropped before it was even begun."""
-    weakref.finalize(stream, _abandon, call).atexit = False
+def _watch(call: Operation, stream: Any, inner: Any) -> Any:
+    """Name the stream after the one inside it; end the call if it is dropped before it began."""
+    stream.__name__, stream.__qualname__ = inner.__name__, inner.__qualname__
+    weakref.finalize(stream, _abandon, call, inner).atexit = False
     return stream
 
 
-def _abandon(call: Operation) -> None:
+def _abandon(call: Operation, inner: Any) -> None:
+    if inspect.iscoroutine(inner):
+        if inspect.getcoroutinestate(inner) != inspect.CORO_CREATED:
+            return  # It ran, so that what came of it decides.
+        inner.close()  # Python has said once that nobody awaited it.
     call.finish(Outcome.CANCELLED, error_type=ABANDONED)
 
 
