@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import sub
@@ -13,7 +14,7 @@ from slotel._faults import refuse
 from slotel.measure.measurement import CATEGORY, SCORE, Outcome
 from slotel.measure.series import Gaps
 
-FOLD_AT = 1024
+FOLD_AT = 512
 """Chunk times kept by a live stream before they are handed to the recorder; 32 bytes each."""
 MAX_NAME = 100
 MAX_CATEGORIES = 40
@@ -56,11 +57,11 @@ class Chunks:
         """When the newest chunk came; None before the first."""
         return self.times[-1] if self.times else None
 
-    def take(self) -> list[float]:
-        """Return the times gathered so far and begin anew with the last of them."""
-        taken = self.times
+    def take(self) -> array[float]:
+        """Return the times gathered so far, packed, and begin anew with the last of them."""
+        taken = array("d", self.times)
         self._first_at, self._counted = self.first_at, self.count
-        self.times = taken[-1:]
+        self.times = self.times[-1:]
         return taken
 
     def measure_gaps(self) -> None:
