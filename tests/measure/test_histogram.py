@@ -40,7 +40,7 @@ def counted(layout, units, scale=1.0):
 def around_powers_of_two():
     powers = [1 << power for power in range(42)]
     near = {power + step for power in powers for step in (-1, 0, 1)}
-    return sorted(value for value in near if value <= HIGHEST_UNITS) + [HIGHEST_UNITS]
+    return [*sorted(value for value in near if value <= HIGHEST_UNITS), HIGHEST_UNITS]
 
 
 @pytest.mark.parametrize("digits", DIGITS)

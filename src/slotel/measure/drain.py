@@ -8,20 +8,20 @@ percentiles are read off histogram buckets.
 from __future__ import annotations
 
 import logging
-import math
-import struct
-import threading
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slotel.measure.bank import Bank
 from slotel.measure.histogram import LAYOUTS, Floats, HdrCounts, Ints, sum_counts
+from slotel.measure.intake import all_usable, differences, floats, shown, sift
+from slotel.measure.lock import OwnedLock
 from slotel.measure.measurement import Quantity, SeriesKey, quantity
-from slotel.measure.series import Buffer, Exemplar, Gaps
+from slotel.measure.series import Buffer, Exemplar, Run
 
 if TYPE_CHECKING:
     from slotel.measure.series import Recorder
@@ -90,76 +90,98 @@ class WindowedHistogram:
 class Ledger:
     """Exact state of all series of a recorder. Any thread may call any method.
 
-    `lock` guards all of it. A thread that re-enters (a signal handler or finaliser that records
-    while this thread drains) gets through `relieve` without draining.
+    `lock` guards all of it, and may be held to read several figures of one moment. A thread that
+    re-enters (a signal handler or finaliser that records while this thread drains or reads) gets
+    through `relieve` and `drain` without draining: its values wait for the next drain.
     """
 
-    _owner: int
+    lock: OwnedLock
+    _draining: bool
+    _faults: Counter[str]
+    _untold: deque[tuple[str, BaseException | None]]
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._banks: dict[str, Bank] = {}
         self._seen = 0
         self._cap_bytes = SLICES_CAP_BYTES
-        self._new_locks()
-        self.faults: Counter[str] = Counter()
+        self._begin()
 
     # -- draining ---------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Take and count everything that is pending. Loses and doubles nothing, whoever records."""
-        if self._owner == threading.get_ident():
+        if self._draining and self.lock.mine:
             return
         with self.lock:
-            self._owner = threading.get_ident()
+            self._draining = True
             try:
                 self._admit()
                 now = self._recorder.clock.unix_ns()
-                for bank in list(self._banks.values()):
+                banks = list(self._banks.values())
+                for bank in banks:
                     bank.slices.advance(now)
-                    self._drain_runs(bank)
-                for bank in self._banks.values():
-                    self._drain_bank(bank)
+                    self._take_runs(bank)
+                # After all runs: the end of a stream adds a value to a buffer of another bank.
+                for bank in banks:
+                    self._take(bank)
                 self._bound_slices()
             finally:
-                self._owner = 0
+                self._draining = False
+        self._tell()
 
     def relieve(self, buffer: Buffer, *, wait: bool) -> None:
         """Drain one buffer on its caller's thread; without `wait` only when nobody else drains."""
-        me = threading.get_ident()
-        if self._owner == me or not self.lock.acquire(blocking=wait):
+        lock = self.lock  # A fork that happens meanwhile puts another one in its place.
+        if lock.mine or (self._draining and not wait) or not lock.acquire(blocking=wait):
             return
-        self._owner = me
+        self._draining = True
         try:
             self._admit()
             bank = self._banks[buffer.quantity.name]
-            self._drain_runs(bank)
+            bank.slices.advance(self._recorder.clock.unix_ns())
+            self._take_runs(bank)
             self._take_large(bank, buffer)
-        except Exception:
-            self.faults["drain"] += 1
-            _logger.exception("slotel: a full buffer could not be drained; its values stay pending")
+        except Exception as error:  # noqa: BLE001  # told below, without the lock
+            self.report("drain", 1, f"a full buffer of {buffer.quantity.name}: not drained", error)
         finally:
-            self._owner = 0
-            self.lock.release()
+            self._draining = False
+            lock.release()
+        self._tell()
 
     def reset(self) -> None:
-        """Start again at zero in a forked child: fresh locks, same rows, cuts and named series."""
-        self._new_locks()
-        self.faults = Counter()
-        for bank in self._banks.values():
-            bank.clear()
+        """Start again at zero in a forked child: fresh locks, same rows, cuts and named series.
 
-    def _new_locks(self) -> None:
-        self.lock = threading.RLock()
-        self._owner = 0
+        What another thread of the parent had half done is left behind with the old banks.
+        """
+        self._begin()
+        self._banks = {name: bank.renewed() for name, bank in self._banks.items()}
+        self._seen = 0
+        self._admit()
+
+    @property
+    def faults(self) -> Counter[str]:
+        """What went wrong so far, by place; `<what>.<quantity>`."""
+        with self.lock:
+            found = self._faults.copy()
+            for name, bank in self._banks.items():
+                found[f"clamped.{name}"] += bank.clamped
+            found["overflow.series"] += self._recorder.overflowed
+            return +found
+
+    def _begin(self) -> None:
+        self.lock = OwnedLock()
+        self._draining = False
+        self._faults = Counter()
+        self._untold = deque()
 
     def _admit(self) -> None:
         """Give new buffers their rows."""
         buffers = self._recorder.buffers()
         while self._seen < len(buffers):
             buffer = buffers[self._seen]
-            self._bank(buffer.quantity).admit(buffer)
             self._seen += 1
+            self._bank(buffer.quantity).admit(buffer)
 
     def _bank(self, measured: Quantity) -> Bank:
         bank = self._banks.get(measured.name)
@@ -168,108 +190,107 @@ class Ledger:
             self._banks[measured.name] = bank
         return bank
 
-    def _drain_bank(self, bank: Bank) -> None:
-        pending = [buffer for buffer in bank.buffers if buffer.values]
+    def _take(self, bank: Bank) -> None:
+        """Count a bank's pending values, those of small buffers all together."""
         flat: list[float] = []
         rows: list[int] = []
         sizes: list[int] = []
-        for buffer in pending:
-            values = buffer.values
-            size = len(values)
-            if size >= BATCH_BELOW:
-                self._take_large(bank, buffer)
-                continue
-            flat += values[:size]
-            del values[:size]
-            rows.append(buffer.row)
-            sizes.append(size)
-        if flat:
-            self._count_small(bank, flat, np.array(rows), np.array(sizes))
-
-    def _drain_runs(self, bank: Bank) -> None:
-        """Count the differences of pending runs, then let ended streams have their largest one."""
-        ended: list[tuple[Gaps, Buffer]] = []
-        for buffer in bank.buffers:
-            if not buffer.runs:
-                continue
-            runs = buffer.runs[:]
-            del buffer.runs[: len(runs)]
-            ended += [(gaps, ending) for _, gaps, ending in runs if ending is not None]
-            found = _differences([times for times, _, _ in runs])
-            if found is None:
-                continue
-            differences, starts, owners = found
-            for owner, largest in zip(
-                owners, np.maximum.reduceat(differences, starts).tolist(), strict=True
-            ):
-                gaps = runs[owner][1]
-                gaps.largest = max(largest, gaps.largest or 0.0)
-            differences.sort()
-            bank.count_row(buffer.row, differences)
-        for gaps, ending in ended:
-            if gaps.largest is not None:
-                ending.values.append(gaps.largest)
+        with _Taken(self, bank, lambda: len(flat)):
+            for buffer in bank.buffers:
+                values = buffer.values
+                size = len(values)
+                if size >= BATCH_BELOW:
+                    self._take_large(bank, buffer)
+                elif size:
+                    flat += values[:size]
+                    rows.append(buffer.row)
+                    sizes.append(size)
+                    del values[:size]
+            if flat:
+                self._count_small(bank, flat, np.array(rows), np.array(sizes))
 
     def _take_large(self, bank: Bank, buffer: Buffer) -> None:
         values = buffer.values
         left = len(values)
         while left > 0:
             size = min(left, CHUNK)
-            taken = values[:size]
-            del values[:size]
             left -= size
-            array = self._numbers(bank, taken)
-            if array is None:
-                array = np.array(sorted(self._salvage(bank, taken)), np.float64)
-            if len(array):
-                bank.count_row(buffer.row, array)
+            taken = values[:size]
+            with _Taken(self, bank, taken.__len__):
+                del values[:size]
+                self._count_large(bank, buffer.row, taken)
+
+    def _take_runs(self, bank: Bank) -> None:
+        """Count the differences of pending runs, then let ended streams have their largest one."""
+        for buffer in bank.buffers:
+            size = len(buffer.runs)
+            if not size:
+                continue
+            runs = buffer.runs[:size]
+            with _Taken(self, bank, partial(_number_of_differences, runs)):
+                del buffer.runs[:size]
+                self._count_runs(bank, buffer.row, runs)
+            for _, gaps, ending in runs:
+                if ending is not None and gaps.largest is not None:
+                    ending.values.append(gaps.largest)
+
+    def _count_large(self, bank: Bank, row: int, taken: list[float]) -> None:
+        array = floats(taken)
+        if array is not None:
+            array.sort()  # Not-a-number goes last, so both ends tell whether all are usable.
+        if array is None or not all_usable(bank.quantity, array[0], array[-1]):
+            array, _ = self._sift(bank, taken)
+            array.sort()
+        if len(array):
+            bank.count_row(row, array)
 
     def _count_small(self, bank: Bank, flat: list[float], rows: Ints, sizes: Ints) -> None:
-        array = _floats(flat)
+        array = floats(flat)
         owners = np.repeat(rows, sizes)
-        if array is None or not self._all_usable(bank, array.min(), array.max()):
-            kept = [place for place, value in enumerate(flat) if self._usable(bank, value)]
-            self._report(bank, [value for value in flat if not self._usable(bank, value)])
-            array = np.array([float(flat[place]) for place in kept], np.float64)
-            owners = owners[kept]
+        if array is None or not all_usable(bank.quantity, array.min(), array.max()):
+            array, places = self._sift(bank, flat)
+            owners = owners[places]
         if len(array):
             bank.count_rows(owners, array)
 
-    def _numbers(self, bank: Bank, taken: list[float]) -> Floats | None:
-        """Return the values, ascending, or None when at least one of them is unusable."""
-        array = _floats(taken)
-        if array is None:
-            return None
-        array.sort()  # Not-a-number goes last, so both ends tell whether all are usable.
-        return array if self._all_usable(bank, array[0], array[-1]) else None
+    def _count_runs(self, bank: Bank, row: int, runs: list[Run]) -> None:
+        found, starts, owners, refused = differences([times for times, _, _ in runs])
+        if refused:
+            lost = sum(len(runs[place][0]) - 1 for place in refused)
+            self.report(f"invalid.{bank.quantity.name}", lost, "refused times of a stream")
+        if not len(found):
+            return
+        largest = np.maximum.reduceat(found, starts).tolist()
+        for owner, value in zip(owners, largest, strict=True):
+            gaps = runs[owner][1]
+            gaps.largest = max(value, gaps.largest or 0.0)
+        found.sort()
+        bank.count_row(row, found)
 
-    @staticmethod
-    def _all_usable(bank: Bank, low: float, high: float) -> bool:
-        return (low >= 0.0 or (bank.quantity.signed and low > -math.inf)) and high < math.inf
+    def _sift(self, bank: Bank, taken: list[float]) -> tuple[Floats, list[int]]:
+        array, places, refused = sift(bank.quantity, taken)
+        if refused:
+            kind = "a number" if bank.quantity.signed else "a number >= 0"
+            self.report(
+                f"invalid.{bank.quantity.name}",
+                len(refused),
+                f"refused {shown(refused[0])} as {bank.quantity.name}; it must be finite, {kind}",
+            )
+        return array, places
 
-    def _salvage(self, bank: Bank, taken: list[float]) -> list[float]:
-        self._report(bank, [value for value in taken if not self._usable(bank, value)])
-        return [float(value) for value in taken if self._usable(bank, value)]
+    def report(
+        self, place: str, number: int, text: str, error: BaseException | None = None
+    ) -> None:
+        """Count a fault; the first of its place is logged, once the lock is free."""
+        if not self._faults[place]:
+            self._untold.append((text, error))
+        self._faults[place] += number
 
-    @staticmethod
-    def _usable(bank: Bank, value: object) -> bool:
-        if not isinstance(value, (int, float)):
-            return False
-        try:
-            number = float(value)
-        except OverflowError:
-            return False
-        return math.isfinite(number) and (number >= 0.0 or bank.quantity.signed)
-
-    def _report(self, bank: Bank, refused: list[float]) -> None:
-        name = bank.quantity.name
-        if refused and not self.faults[f"invalid.{name}"]:
-            kind = "a finite number" if bank.quantity.signed else "a finite number >= 0"
-            _logger.warning(
-                "slotel: refused %r as a value of %s, which must be %s; counted, logged once",
-                refused[0], name, kind,
-            )  # fmt: skip
-        self.faults[f"invalid.{name}"] += len(refused)
+    def _tell(self) -> None:
+        """Log what was put aside: a handler may block on what a thread that waits for us holds."""
+        while self._untold and not self.lock.mine:
+            text, error = self._untold.popleft()
+            _logger.warning("slotel: %s; counted, logged once", text, exc_info=error)
 
     def _bound_slices(self) -> None:
         sizes = {name: bank.slices.nbytes for name, bank in self._banks.items()}
@@ -291,11 +312,15 @@ class Ledger:
             self._admit()
             return self._seen
 
+    def _known(self, name: str) -> Bank:
+        """Return a quantity's bank with a row for every buffer, drained yet or not."""
+        self._admit()
+        return self._bank(quantity(name))
+
     def keys(self, name: str) -> list[SeriesKey]:
         """Return the series keys of a quantity in row order; rows are only ever appended."""
         with self.lock:
-            self._admit()
-            return [buffer.key for buffer in self._bank(quantity(name)).buffers]
+            return [buffer.key for buffer in self._known(name).buffers]
 
     def cut(self, name: str, *, bound: float, at_least: bool = False) -> int:
         """Count, from now on, the values of a quantity that are <= bound (or >= bound) exactly.
@@ -304,29 +329,29 @@ class Ledger:
             The column for `within`; the same one for the same cut.
         """
         with self.lock:
-            return self._bank(quantity(name)).cut(bound, at_least)
+            return self._known(name).cut(bound, at_least)
 
     def counts(self, name: str) -> Ints:
         """Return the number of values of each row so far, int64, shape (n_rows,)."""
         with self.lock:
-            found: Ints = self._bank(quantity(name)).rows_of("counts")
+            found: Ints = self._known(name).rows_of("counts")
             return found
 
     def within(self, name: str, column: int) -> Ints:
         """Return, per row, how many values met the cut since it was registered, int64."""
         with self.lock:
-            return self._bank(quantity(name)).within(column)
+            return self._known(name).within(column)
 
     def sums(self, name: str) -> Floats:
         """Return the exact sum of each row's values, base unit, float64, shape (n_rows,)."""
         with self.lock:
-            found: Floats = self._bank(quantity(name)).rows_of("sums")
+            found: Floats = self._known(name).rows_of("sums")
             return found
 
     def merged(self, name: str, rows: Sequence[int]) -> HdrCounts:
         """Return the histogram since start, summed over rows; of positive values only."""
         with self.lock:
-            bank = self._bank(quantity(name))
+            bank = self._known(name)
             parts = [bank.histogram(row) for row in rows]
             return sum_counts(parts, layout=bank.layout, scale=bank.quantity.scale)
 
@@ -337,21 +362,26 @@ class Ledger:
         """
         with self.lock:
             now = self._recorder.clock.unix_ns()
-            bank = self._bank(quantity(name))
-            bank.slices.advance(now)
+            bank = self._known(name)
+            slices = bank.slices
+            slices.advance(now)
+            wanted = np.array(list(rows), np.int64)
             since = now - int(seconds * 1e9)
-            counts = bank.window(rows, since)
-            known_from = max(since, self._recorder.epoch_unix_ns, bank.slices.known_from(rows, now))
-            coverage = (now - known_from) / (seconds * 1e9) if seconds > 0 else 0.0
+            known_from = slices.known_from(wanted, since) * 1_000_000_000
+            known = now - max(since, self._recorder.epoch_unix_ns, known_from)
+            coverage = known / (seconds * 1e9) if seconds > 0 else 0.0
             return WindowedHistogram(
-                counts, min(1.0, max(0.0, coverage)), seconds, bank.slices.resolution(since, now)
+                bank.window(wanted, since),
+                min(1.0, max(0.0, coverage)),
+                seconds,
+                slices.resolution(since),
             )
 
     def name(self, name: str, rows: Sequence[int]) -> None:
         """Keep these rows' sliding histograms for 35 days instead of an hour."""
         with self.lock:
-            bank = self._bank(quantity(name))
-            bank.slices.name(np.array(list(rows), np.int64), self._recorder.clock.unix_ns())
+            bank = self._known(name)
+            bank.name(np.array(list(rows), np.int64), self._recorder.clock.unix_ns())
 
     def snapshot(self, reset_interval: bool = False) -> Snapshot:
         """Drain, then return every distribution that holds a value.
@@ -396,35 +426,32 @@ class Ledger:
             return sum(bank.nbytes for bank in self._banks.values())
 
 
-def _differences(runs: list[list[float]]) -> tuple[Floats, Ints, list[int]] | None:
-    """Return all differences within runs, where each run's begin, and which run that is.
+def _number_of_differences(runs: list[Run]) -> int:
+    return sum(max(0, len(times) - 1) for times, _, _ in runs)
 
-    Returns:
-        Differences, float64, not below zero; starts, int64; and for each start the place of its
-        run among `runs`. None when no run has two times.
+
+class _Taken:
+    """Around the counting of values that are in no buffer any more: those lost are told.
+
+    What a step of numpy raises ends here, so that the other buffers are counted; an interrupt goes
+    on its way.
     """
-    owners = [place for place, times in enumerate(runs) if len(times) > 1]
-    if not owners:
-        return None
-    flat: list[float] = []
-    for place in owners:
-        flat += runs[place]
-    times = _floats(flat)
-    if times is None or not np.isfinite(times).all():
-        return None
-    sizes = np.array([len(runs[place]) for place in owners])
-    seams = np.cumsum(sizes)[:-1] - 1  # From one run's last time to the next one's first.
-    differences = np.maximum(np.delete(np.diff(times), seams), 0.0)
-    return differences, np.concatenate([[0], np.cumsum(sizes - 1)[:-1]]), owners
 
+    __slots__ = ("_bank", "_ledger", "_number")
 
-def _floats(taken: list[float]) -> Floats | None:
-    """Return numbers as float64, None when something else is among them."""
-    try:
-        # Through a bytearray, so that the array may be sorted in place; three times as fast as
-        # numpy's own conversion of a list.
-        packed = bytearray(8 * len(taken))
-        struct.pack_into(f"{len(taken)}d", packed, 0, *taken)
-    except (struct.error, OverflowError, TypeError):
-        return None
-    return np.frombuffer(packed)
+    def __init__(self, ledger: Ledger, bank: Bank, number: Callable[[], int]) -> None:
+        self._ledger = ledger
+        self._bank = bank
+        self._number = number
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> bool:
+        if error is None:
+            return False
+        name, number = self._bank.quantity.name, self._number()
+        self._ledger.report(f"lost.{name}", number, f"{number} values of {name} are lost", error)
+        return isinstance(error, Exception)

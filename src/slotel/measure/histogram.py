@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from slotel.errors import SLOValueError
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -31,6 +33,10 @@ _MANTISSA_BITS = 52
 _EXPONENT_BIAS = 1023
 _COOKIE = 0x1C849313
 _COMPRESSED_COOKIE = 0x1C849314
+_HEADER = struct.Struct(">IIIIQQd")
+_MAX_BUCKETS = 1 << 16
+"""More than any 64-bit value needs with 3 digits; a longer text is refused, not unpacked."""
+_MAX_BODY_BYTES = _HEADER.size + 9 * _MAX_BUCKETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Layout:
     bits: int
     size: int
 
-    def index(self, units: Floats) -> Ints:
+    def index(self, units: Floats, *, lowest: float) -> Ints:
         """Return the bucket of each value.
 
         The top bits of a float64 (exponent, then mantissa) already are the bucket number of a
@@ -55,13 +61,14 @@ class Layout:
 
         Args:
             units: Values in histogram units, float64, shape (n,), 0 <= value <= HIGHEST_UNITS.
+            lowest: Smallest of them.
 
         Returns:
             Bucket numbers, int64, shape (n,).
         """
         offset = (_EXPONENT_BIAS + self.bits - 1) << self.bits
         found: Ints = (units.view(np.int64) >> (_MANTISSA_BITS - self.bits)) - offset
-        if len(units) and units.min() < (1 << self.bits):
+        if lowest < (1 << self.bits):
             small = units < (1 << self.bits)
             found[small] = units[small].astype(np.int64)
         return found
@@ -92,7 +99,7 @@ class Layout:
 def _layout(digits: int, bits: int) -> Layout:
     top = np.array([float(HIGHEST_UNITS)])
     probe = Layout(digits, bits, 0)
-    last = int(probe.index(top)[0])
+    last = int(probe.index(top, lowest=top[0])[0])
     # Whole octaves, as HdrHistogram allocates them.
     return Layout(digits, bits, ((last >> bits) + 1) << bits)
 
@@ -135,17 +142,27 @@ class HdrCounts:
         Returns:
             Midpoint of the bucket that holds the value of rank ceil(percent/100 * n); NaN when
             nothing was counted.
+
+        Raises:
+            SLOValueError: percent is not a number from 0 to 100.
         """
         return self.percentiles((percent,))[0]
 
     def percentiles(self, percents: Sequence[float]) -> tuple[float, ...]:
         """Return several percentiles from one pass; see `percentile`."""
+        wrong = [percent for percent in percents if not 0 <= percent <= 100]
+        if wrong:
+            raise SLOValueError(f"a percentile lies between 0 and 100, got {wrong[0]!r}.")
         cumulative = np.cumsum(self.counts)
         total = int(cumulative[-1]) if len(cumulative) else 0
         if total == 0:
             return tuple(math.nan for _ in percents)
-        # The small step down keeps 99.9 % of 1,000,000 from becoming rank 999,001 by rounding.
-        ranks = [max(1, math.ceil(percent / 100 * total - 1e-9)) for percent in percents]
+        # HdrHistogram's own step down, at any total: without it rounding turns 99.9 % of
+        # 1,000,000 into rank 999,001.
+        ranks = [
+            max(1, math.ceil(math.nextafter(percent, -math.inf) / 100 * total))
+            for percent in percents
+        ]
         positions = np.searchsorted(cumulative, ranks, side="left") + self.first
         middles = self.layout.midpoints(positions.astype(np.int64)) / self.scale
         return tuple(float(value) for value in middles)
@@ -231,12 +248,6 @@ class SegmentPool:
         """Bytes held by the arrays."""
         return int(self.counts.nbytes + self.first.nbytes + self.width.nbytes + self.start.nbytes)
 
-    def clear(self) -> None:
-        """Set every row back to empty."""
-        rows = len(self.first)
-        self.__init__(self.layout)  # type: ignore[misc]  # the constructor is the one empty state
-        self.resize(rows)
-
     def _outside(self, rows: Ints, indices: Ints) -> npt.NDArray[np.bool_]:
         offset = indices - self.first[rows]
         outside: npt.NDArray[np.bool_] = (offset < 0) | (offset >= self.width[rows])
@@ -296,33 +307,48 @@ def encode(counts: HdrCounts) -> str:
     Any HdrHistogram library reads it; values are in histogram units (nanoseconds, millionths).
     """
     payload = _encode_counts(counts)
-    body = struct.pack(
-        ">IIIIQQd", _COOKIE, len(payload), 0, counts.layout.digits, 1, HIGHEST_UNITS, 1.0
-    )
-    packed = zlib.compress(body + payload)
+    header = _HEADER.pack(_COOKIE, len(payload), 0, counts.layout.digits, 1, HIGHEST_UNITS, 1.0)
+    packed = zlib.compress(header + payload)
     return base64.b64encode(struct.pack(">II", _COMPRESSED_COOKIE, len(packed)) + packed).decode()
 
 
 def decode(text: str, *, scale: float) -> HdrCounts:
     """Return the histogram of a V2 compressed text form.
 
+    Args:
+        text: What `encode`, or an HdrHistogram library, wrote.
+        scale: Histogram units per base unit; the form does not carry it.
+
     Raises:
-        ValueError: The text is not such a form, or has other than 2 or 3 digits.
+        SLOValueError: The text is not such a form, is cut short, or its buckets are not ours: other
+            than 2 or 3 digits, or a lowest value other than 1.
     """
     try:
-        raw = base64.b64decode(text, validate=True)
-        cookie, length = struct.unpack_from(">II", raw)
-        body = zlib.decompress(raw[8 : 8 + length])
-        inner, size, _offset, digits = struct.unpack_from(">IIII", body)
+        body = _unpack(text)
+        cookie, size, _offset, digits, lowest, _highest, _ratio = _HEADER.unpack_from(body)
+        payload = body[_HEADER.size : _HEADER.size + size]
+        if cookie != _COOKIE or len(payload) != size:
+            raise ValueError(f"cookie {cookie:#x}, {len(payload)} of {size} bytes")
+        counts = _decode_counts(payload)
     except (ValueError, struct.error, zlib.error) as error:
-        raise ValueError(
+        raise SLOValueError(
             f"not an HdrHistogram V2 text: {error}. Give one that begins with HISTFAAA."
         ) from error
-    if (cookie, inner) != (_COMPRESSED_COOKIE, _COOKIE) or digits not in LAYOUTS:
-        raise ValueError(
-            f"not an HdrHistogram V2 text with 2 or 3 digits (cookie {cookie:#x}, digits {digits})."
+    if digits not in LAYOUTS or lowest != 1:
+        raise SLOValueError(
+            f"an HdrHistogram of {digits} digits from {lowest} on has other buckets than ours. "
+            "Record it with 2 or 3 digits and a lowest value of 1."
         )
-    return HdrCounts(LAYOUTS[digits], scale, 0, _decode_counts(body[40 : 40 + size]))
+    return HdrCounts(LAYOUTS[digits], scale, 0, counts)
+
+
+def _unpack(text: str) -> bytes:
+    raw = base64.b64decode(text, validate=True)
+    cookie, length = struct.unpack_from(">II", raw)
+    packed = raw[8 : 8 + length]
+    if cookie != _COMPRESSED_COOKIE or len(packed) != length:
+        raise ValueError(f"cookie {cookie:#x}, {len(packed)} of {length} bytes")
+    return zlib.decompressobj().decompress(packed, _MAX_BODY_BYTES)
 
 
 def _encode_counts(counts: HdrCounts) -> bytes:
@@ -359,7 +385,14 @@ def _decode_counts(payload: bytes) -> Ints:
         coded |= (byte if taken == 8 else byte & 0x7F) << shift
         shift, taken = shift + 7, taken + 1
         if last:
-            number = (coded >> 1) ^ -(coded & 1)
-            counts.extend([0] * -number if number < 0 else [number])
+            _append_number(counts, (coded >> 1) ^ -(coded & 1))
             coded = shift = taken = 0
+    if taken:
+        raise ValueError("the last count is cut short")
     return np.array(counts, np.int64)
+
+
+def _append_number(counts: list[int], number: int) -> None:
+    if len(counts) + max(1, -number) > _MAX_BUCKETS:
+        raise ValueError(f"more than {_MAX_BUCKETS:,} buckets")
+    counts.extend([0] * -number if number < 0 else [number])

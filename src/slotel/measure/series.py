@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SOFT_LIMIT = 4096
 """Pending values of one buffer at which its caller drains it; 32 bytes each."""
-MAX_RUNS = 256
-"""Pending runs of one buffer at which its caller drains it; at most 1,024 times each."""
+MAX_RUNS = 5
+"""Pending runs of one buffer at which its caller drains it; 512 times of 8 bytes each."""
 HARD_LIMIT = 8 * SOFT_LIMIT
 """Pending values at which the caller waits for a running drain before it goes on."""
 MAX_SERIES = 2000
@@ -66,7 +66,7 @@ class Gaps:
         self.largest: float | None = None
 
 
-Run = tuple[list[float], Gaps, "Buffer | None"]
+Run = tuple[Sequence[float], Gaps, "Buffer | None"]
 """Ascending times whose differences are values, the stream they belong to, and, at the stream's
 end, the buffer that takes its largest gap."""
 
@@ -106,7 +106,7 @@ class Buffer:
         if len(self.values) >= SOFT_LIMIT:
             self.recorder.relieve(self)
 
-    def record_differences(self, times: list[float], gaps: Gaps, ending: Buffer | None) -> None:
+    def record_differences(self, times: Sequence[float], gaps: Gaps, ending: Buffer | None) -> None:
         """Record the differences of ascending times, worked out when they are drained.
 
         Args:
@@ -156,8 +156,8 @@ class Series:
         with self.recorder.lock:
             made = self._buffers.get(name)
             if made is None:
-                made = self.recorder.admit(self.key, name)
-                self._buffers[name] = made
+                # A finaliser that runs in `admit` may have been here first; its buffer stays.
+                made = self._buffers.setdefault(name, self.recorder.admit(self.key, name))
             return made
 
 
@@ -211,13 +211,10 @@ class Recorder:
 
     def ledger(self) -> Ledger:
         """Return the ledger that drains these buffers; made, and numpy imported, at first use."""
-        if self._ledger is None:
-            from slotel.measure.drain import Ledger
-
-            with self._ledger_lock:
-                if self._ledger is None:
-                    self._ledger = Ledger(self)
-        return self._ledger
+        if self._ledger is not None:
+            return self._ledger
+        with self._ledger_lock:
+            return self._make_ledger()
 
     def relieve(self, buffer: Buffer) -> None:
         """Drain one full buffer on the caller's thread; waits for another drain only when it must.
@@ -226,9 +223,25 @@ class Recorder:
         thread drains leaves its value for the next drain.
         """
         pending = max(len(buffer.values), SOFT_LIMIT * len(buffer.runs) // MAX_RUNS)
-        if self._ledger is None and pending < HARD_LIMIT:
-            return  # The tick thread is about to make it; importing numpy is not the caller's job.
-        self.ledger().relieve(buffer, wait=pending >= HARD_LIMIT)
+        ledger = self._ledger
+        if ledger is None:
+            if pending < HARD_LIMIT:
+                return  # The tick thread is about to make it; importing is not the caller's job.
+            # Whoever interrupts its making must not wait for it, nor see it half imported.
+            if not self._ledger_lock.acquire(blocking=False):
+                return
+            try:
+                ledger = self._make_ledger()
+            finally:
+                self._ledger_lock.release()
+        ledger.relieve(buffer, wait=pending >= HARD_LIMIT)
+
+    def _make_ledger(self) -> Ledger:
+        if self._ledger is None:
+            from slotel.measure.drain import Ledger
+
+            self._ledger = Ledger(self)
+        return self._ledger
 
     def admit(self, key: SeriesKey, name: str) -> Buffer:
         """Make the buffer of a series; the caller holds `lock`."""
@@ -257,8 +270,7 @@ class Recorder:
             place = self._place(key)
             series = self._series.get(place)
             if series is None:
-                series = Series(self, place)
-                self._series[place] = series
+                series = self._series.setdefault(place, Series(self, place))
             return series
 
     def _place(self, key: SeriesKey) -> SeriesKey:

@@ -1,0 +1,80 @@
+"""From what callers recorded to arrays of numbers; what cannot be counted is told apart."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from slotel.measure.histogram import Floats, Ints
+from slotel.measure.measurement import Quantity
+
+LARGEST = 1e290
+"""Numbers beyond this are refused like infinity: the sum of 1e18 of them is still finite."""
+
+
+def floats(taken: Sequence[object]) -> Floats | None:
+    """Return numbers as a float64 array that may be written to; None if something else is there."""
+    packed = bytearray(8 * len(taken))
+    try:
+        # Three times as fast as numpy's own conversion of a list.
+        struct.pack_into(f"{len(taken)}d", packed, 0, *taken)
+    except Exception:  # noqa: BLE001  # whatever the __float__ of an object of the caller raises
+        return None
+    return np.frombuffer(packed)
+
+
+def all_usable(measured: Quantity, low: float, high: float) -> bool:
+    """Tell whether values between these extremes can be counted; not if one is not a number."""
+    return (low >= 0.0 or (measured.signed and low >= -LARGEST)) and high <= LARGEST
+
+
+def sift(measured: Quantity, taken: Sequence[object]) -> tuple[Floats, list[int], list[object]]:
+    """Return the values that can be counted, their places, and those that cannot.
+
+    Returns:
+        Usable values, float64, shape (n,); where each stood in `taken`; refused values.
+    """
+    found: list[float] = []
+    places: list[int] = []
+    refused: list[object] = []
+    for place, value in enumerate(taken):
+        one = floats((value,))
+        if one is not None and all_usable(measured, one[0], one[0]):
+            found.append(float(one[0]))
+            places.append(place)
+        else:
+            refused.append(value)
+    return np.array(found, np.float64), places, refused
+
+
+def shown(value: object) -> str:
+    """Return how a refused value is written in a log: numbers as they are, others by type only."""
+    return f"{value!r}" if isinstance(value, float) else f"a value of type {type(value).__name__}"
+
+
+def differences(runs: Sequence[Sequence[float]]) -> tuple[Floats, Ints, list[int], list[int]]:
+    """Return all differences within runs of times, and which run they come from.
+
+    Returns:
+        Differences, float64, not below zero; where each run's begin, int64; for each of these
+        starts the place of its run among `runs`; and the places of runs that cannot be used
+        because a time is not a finite number. Runs of fewer than two times have no difference.
+    """
+    long = [place for place, times in enumerate(runs) if len(times) > 1]
+    flat = floats([time for place in long for time in runs[place]])
+    refused: list[int] = []
+    if flat is None or not np.isfinite(flat).all():
+        refused = [place for place in long if not _finite(runs[place])]
+        long = [place for place in long if place not in refused]
+        flat = np.array([float(time) for place in long for time in runs[place]], np.float64)
+    sizes = np.array([len(runs[place]) for place in long], np.int64)
+    seams = np.cumsum(sizes)[:-1] - 1  # From one run's last time to the next one's first.
+    found = np.maximum(np.delete(np.diff(flat), seams), 0.0)
+    return found, np.cumsum(sizes - 1) - (sizes - 1), long, refused
+
+
+def _finite(times: Sequence[float]) -> bool:
+    found = floats(times)
+    return found is not None and bool(np.isfinite(found).all())
