@@ -29,8 +29,7 @@ def oracle(digits):
 
 
 def indices(layout, units):
-    values = np.asarray(units, np.float64)
-    return layout.index(values, lowest=values.min() if len(values) else 0.0)
+    return layout.index(np.asarray(units, np.float64))
 
 
 def counted(layout, units, scale=1.0):

@@ -15,7 +15,7 @@ samples = st.lists(units, max_size=60)
 def counted(precision, values):
     layout = LAYOUTS[precision]
     array = np.array(values, np.float64)
-    found = layout.index(array, lowest=array.min(initial=0.0))
+    found = layout.index(array)
     first = int(found.min(initial=0))
     return HdrCounts(layout, 1.0, first, np.bincount(found - first).astype(np.int64))
 
@@ -29,7 +29,7 @@ def filled(counts):
 def test_every_whole_value_has_the_oracles_index(precision, value):
     """Any value up to an hour of nanoseconds lies in HdrHistogram's bucket."""
     oracle = HdrHistogram(1, HIGHEST_UNITS, precision)
-    found = LAYOUTS[precision].index(np.array([value * 1.0]), lowest=value * 1.0)
+    found = LAYOUTS[precision].index(np.array([value * 1.0]))
     assert found.tolist() == [oracle._counts_index_for(value)]
 
 

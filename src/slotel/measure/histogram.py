@@ -53,7 +53,7 @@ class Layout:
     bits: int
     size: int
 
-    def index(self, units: Floats, *, lowest: float) -> Ints:
+    def index(self, units: Floats, *, lowest: float | None = None) -> Ints:
         """Return the bucket of each value.
 
         The top bits of a float64 (exponent, then mantissa) already are the bucket number of a
@@ -61,13 +61,15 @@ class Layout:
 
         Args:
             units: Values in histogram units, float64, shape (n,), 0 <= value <= HIGHEST_UNITS.
-            lowest: Smallest of them.
+            lowest: Smallest of them, where it is known already.
 
         Returns:
             Bucket numbers, int64, shape (n,).
         """
         offset = (_EXPONENT_BIAS + self.bits - 1) << self.bits
         found: Ints = (units.view(np.int64) >> (_MANTISSA_BITS - self.bits)) - offset
+        if lowest is None:
+            lowest = units.min() if len(units) else 0.0
         if lowest < (1 << self.bits):
             small = units < (1 << self.bits)
             found[small] = units[small].astype(np.int64)
@@ -99,7 +101,7 @@ class Layout:
 def _layout(digits: int, bits: int) -> Layout:
     top = np.array([float(HIGHEST_UNITS)])
     probe = Layout(digits, bits, 0)
-    last = int(probe.index(top, lowest=top[0])[0])
+    last = int(probe.index(top)[0])
     # Whole octaves, as HdrHistogram allocates them.
     return Layout(digits, bits, ((last >> bits) + 1) << bits)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,19 +63,18 @@ def differences(runs: Sequence[Sequence[float]]) -> tuple[Floats, Ints, list[int
         starts the place of its run among `runs`; and the places of runs that cannot be used
         because a time is not a finite number. Runs of fewer than two times have no difference.
     """
-    long = [place for place, times in enumerate(runs) if len(times) > 1]
-    flat = floats([time for place in long for time in runs[place]])
-    refused: list[int] = []
-    if flat is None or not np.isfinite(flat).all():
-        refused = [place for place in long if not _finite(runs[place])]
-        long = [place for place in long if place not in refused]
-        flat = np.array([float(time) for place in long for time in runs[place]], np.float64)
-    sizes = np.array([len(runs[place]) for place in long], np.int64)
+    parts = [_finite(times) for times in runs]
+    refused = [place for place, part in enumerate(parts) if part is None]
+    usable = {place: part for place, part in enumerate(parts) if part is not None and len(part) > 1}
+    if not usable:
+        return np.zeros(0), np.zeros(0, np.int64), [], refused
+    sizes = np.array([len(part) for part in usable.values()], np.int64)
     seams = np.cumsum(sizes)[:-1] - 1  # From one run's last time to the next one's first.
-    found = np.maximum(np.delete(np.diff(flat), seams), 0.0)
-    return found, np.cumsum(sizes - 1) - (sizes - 1), long, refused
+    found = np.delete(np.diff(np.concatenate(list(usable.values()))), seams)
+    starts: Ints = np.cumsum(sizes - 1) - (sizes - 1)
+    return np.maximum(found, 0.0), starts, list(usable), refused
 
 
-def _finite(times: Sequence[float]) -> bool:
-    found = floats(times)
-    return found is not None and bool(np.isfinite(found).all())
+def _finite(times: Sequence[float]) -> Floats | None:
+    found = np.frombuffer(times) if isinstance(times, array) else floats(times)
+    return found if found is not None and np.isfinite(found).all() else None
