@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import Token, copy_context
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from slotel import _context, _operation
-from slotel._context import Ambient, Cell, held_by, restore_link
+from slotel._context import OUTSIDE, Ambient, held_by, live
 from slotel._faults import refuse, report
 from slotel._figures import Figures, finite, score_name, usable_attributes
 from slotel._operation import Operation, Ref, recorder
@@ -66,7 +66,7 @@ class _Nothing(Operation):
 
 
 _NOTHING = _Nothing()
-_NOTHING.started = 0.0
+_NOTHING.started, _NOTHING.cell, _NOTHING.claim = 0.0, OUTSIDE, []
 
 
 def current() -> Operation:
@@ -82,15 +82,16 @@ class attributes:  # noqa: N801  # used as a function
     tasks and, through `propagate`, threads.
     """
 
-    __slots__ = ("_labels", "_tokens")
+    __slots__ = ("_labels", "_open")
 
     def __init__(self, **labels: Any) -> None:
         self._labels = usable_attributes(labels)
-        self._tokens: list[Token[Cell]] = []
+        self._open: dict[int, Ambient] = {}
 
     def __enter__(self) -> None:
-        parent = held_by(_context.current.get())
-        self._tokens.append(_context.current.set(Ambient(parent, self._labels).cell))
+        ambient = Ambient(held_by(_context.current.get()), self._labels, self)
+        self._open[id(ambient)] = ambient
+        ambient.enter()
 
     def __exit__(
         self,
@@ -98,7 +99,15 @@ class attributes:  # noqa: N801  # used as a function
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        restore_link(self._tokens.pop())
+        # Several tasks may be inside the same object: each leaves the nearest of its own context.
+        link = held_by(_context.current.get())
+        while link is not None and not (isinstance(link, Ambient) and link.owner is self):
+            link = live(link.parent)
+        found = self._open.pop(id(link), None)
+        if found is None and self._open:
+            _, found = self._open.popitem()
+        if found is not None:
+            found.leave()
 
     async def __aenter__(self) -> None:
         self.__enter__()
@@ -228,9 +237,7 @@ def percentiles(
     """
     _check_quantity(metric)
     seconds = _window_seconds(window)
-    wrong = [percent for percent in percents if not 0 <= percent <= 100]
-    if wrong:
-        raise ConfigurationError(f"a percent lies between 0 and 100, got {wrong[0]!r}.")
+    _check_percents(percents)
     ended = _outcome(outcome)
     ticker.tick()
     ledger = recorder.ledger()
@@ -373,8 +380,17 @@ def instrument(*names: str) -> list[str]:
     return done
 
 
-def _check_quantity(name: str) -> None:
-    if name in QUANTITIES or name.startswith((SCORE, "category.")):
+def _check_percents(percents: Any) -> None:
+    if isinstance(percents, (str, bytes)) or not isinstance(percents, Iterable):
+        raise ConfigurationError(f"percents must be a list such as (50, 95), got {percents!r}.")
+    for percent in percents:  # pyright: ignore[reportUnknownVariableType]
+        number = finite(percent)
+        if number is None or not 0 <= number <= 100:
+            raise ConfigurationError(f"a percent lies between 0 and 100, got {percent!r}.")
+
+
+def _check_quantity(name: Any) -> None:
+    if isinstance(name, str) and (name in QUANTITIES or name.startswith((SCORE, "category."))):
         return
     raise UnknownNameError(
         f"there is no metric {name!r}. Known: {', '.join(QUANTITIES)}, score.<name>."

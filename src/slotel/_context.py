@@ -40,11 +40,26 @@ class Link:
 class Ambient(Link):
     """Attributes for every operation inside."""
 
-    def __init__(self, parent: Link | None, labels: dict[str, Any]) -> None:
+    def __init__(self, parent: Link | None, labels: dict[str, Any], owner: object) -> None:
         self.cell = [NOTED, self]
+        self.owner = owner
+        self.token: Token[Cell] | None = None
         self.parent = parent
         inherited = parent.labels if parent is not None else None
         self.labels = {**inherited, **labels} if inherited else labels
+
+    def enter(self) -> None:
+        """Make the attributes current."""
+        self.token = current.set(self.cell)
+
+    def leave(self) -> None:
+        """Undo it; in another context than they were made current in, they end for all."""
+        try:
+            if self.token is not None:
+                current.reset(self.token)
+        except ValueError:
+            self.closed = True
+            self.cell[HOLDER] = self.parent
 
 
 OUTSIDE: Cell = [NOTED, None]
