@@ -12,7 +12,7 @@ from typing import Any
 from slotel import semconv
 from slotel._faults import refuse
 from slotel.measure.measurement import CATEGORY, SCORE, Outcome
-from slotel.measure.series import Gaps
+from slotel.measure.series import MAX_LABEL_LENGTH, Gaps
 
 FOLD_AT = 512
 """Chunk times kept by a live stream before they are handed to the recorder; 32 bytes each."""
@@ -275,18 +275,47 @@ def finite(value: Any) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # noqa: BLE001  # whatever an object's own conversion raises
         return None
     return number if math.isfinite(number) else None
 
 
-def tokens(value: Any, *, what: str) -> int | None:
-    """Return a token count, or refuse it and return None."""
+def whole(value: Any, *, place: str, what: str) -> int | None:
+    """Return a count, or refuse it and return None; `place` names the fault's counter."""
     number = finite(value)
     if number is None or number < 0:
-        refuse("usage", f"{what}={value!r} is not a number of tokens >= 0.")
+        refuse(place, f"{what}={shown(value)} is not a whole number >= 0.")
         return None
     return int(number)
+
+
+def moment(at: Any) -> float | None:
+    """Return a time as `perf_counter` seconds, or refuse it and return None."""
+    number = finite(at)
+    if number is None:
+        refuse("time", f"at={shown(at)} is not a time.perf_counter() reading.")
+    return number
+
+
+def has_content(text: Any, content: Any) -> bool:
+    """Return whether a chunk has content: as told, else unless it is empty."""
+    if content is not None:
+        return bool(content)
+    try:
+        return text is None or bool(text)
+    except Exception:  # noqa: BLE001  # arrays and tensors have no truth value; they are something
+        return True
+
+
+def text(value: Any, *, what: str) -> str | None:
+    """Return what is to be a label as text, cut to what a label may have; None stays None."""
+    if value is None:
+        return None
+    known = value if isinstance(value, str) else str(value)
+    if len(known) <= MAX_LABEL_LENGTH:
+        return known
+    refuse("label", f"{what} of {len(known)} characters was cut to {MAX_LABEL_LENGTH}.")
+    return known[:MAX_LABEL_LENGTH]
 
 
 def score_name(name: Any) -> str | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Token
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
@@ -34,7 +35,7 @@ from slotel._figures import FOLD_AT, MAX_CATEGORIES, Chunks, Figures
 from slotel.errors import RejectedError
 from slotel.measure.clock import SteadyClock, SystemClock
 from slotel.measure.measurement import Attributes, Outcome, Role, SeriesKey
-from slotel.measure.series import MAX_LABEL_LENGTH, Recorder, Series
+from slotel.measure.series import Recorder, Series
 
 clock = time.perf_counter
 process_clock = SteadyClock(SystemClock())
@@ -118,6 +119,22 @@ class Site(Protocol):
         ...
 
 
+Told = TypeVar("Told", bound="Callable[..., None]")
+
+
+def _guarded(method: Told) -> Told:
+    """Let a method that the caller tells us something by never raise into the caller."""
+
+    @functools.wraps(method)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            method(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  # what was told is lost, the call is not
+            report(f"operation.{method.__name__}", error)
+
+    return cast("Told", guarded)
+
+
 class Operation(Link):
     """One call while it is measured.
 
@@ -137,6 +154,8 @@ class Operation(Link):
     span: Span | None = None
     figures: Figures | None = None
     held = False
+    block = False
+    """True inside a `with` block, which it leaves at the block's end, whenever it was finished."""
     inners: dict[int, Operation] | None = None
     _identity: tuple[int, int] | None = None
     span_context: Context | None = None
@@ -144,6 +163,7 @@ class Operation(Link):
 
     # -- what the caller tells ----------------------------------------------------------------
 
+    @_guarded
     def request(
         self,
         *,
@@ -155,9 +175,9 @@ class Operation(Link):
         """Say what is asked of whom: model, provider, whether chunks are streamed."""
         figures = self.note()
         if model is not None:
-            figures.model = str(model)
+            figures.model = _figures.text(model, what="a model")
         if provider is not None:
-            figures.provider = str(provider)
+            figures.provider = _figures.text(provider, what="a provider")
         if streaming is not None:
             figures.streaming = bool(streaming)
         figures.attributes.update(_figures.usable_attributes(attributes))
@@ -167,11 +187,11 @@ class Operation(Link):
         figures = self.note()
         figures.streaming = True
         if figures.first_chunk_at is None:
-            figures.first_chunk_at = clock() if at is None else at
+            figures.first_chunk_at = _time(at)
 
     def first_token(self, at: float | None = None) -> None:
         """Say that the first content has come, now or at that `perf_counter` time."""
-        now = clock() if at is None else at
+        now = _time(at)
         figures = self.note()
         figures.streaming = True
         if figures.first_token_at is None:
@@ -193,18 +213,22 @@ class Operation(Link):
         """
         figures = self.note()
         chunks = figures.stream()
-        now = clock() if at is None else at
-        has_content = (text is None or bool(text)) if content is None else content
+        now = clock()
+        if at is not None:
+            last = chunks.last_at
+            now = _time(at) if last is None else max(last, _time(at))
         chunks.times.append(now)
-        if has_content and figures.first_token_at is None:
+        if figures.first_token_at is None and _figures.has_content(text, content):
             figures.first_token_at = now
         if tokens is not None:
+            count = _figures.whole(tokens, place="usage", what="tokens") or 0
             self.usage(
-                output_tokens=figures.usage.get("output_tokens", 0) + tokens, source="counted"
+                output_tokens=figures.usage.get("output_tokens", 0) + count, source="counted"
             )
         if len(chunks.times) >= FOLD_AT:
             self.fold_chunks()
 
+    @_guarded
     def usage(
         self,
         *,
@@ -227,11 +251,12 @@ class Operation(Link):
         """Say how many tokens were used, by quantity name; see `usage`."""
         figures = self.note()
         for name, value in given.items():
-            count = None if value is None else _figures.tokens(value, what=name)
+            count = None if value is None else _figures.whole(value, place="usage", what=name)
             if count is not None:
                 figures.usage[name] = count
-        figures.usage_source = source
+        figures.usage_source = _figures.text(source, what="a source of usage")
 
+    @_guarded
     def response(
         self,
         *,
@@ -241,11 +266,13 @@ class Operation(Link):
     ) -> None:
         """Say what came back: response id, the model that answered, why it stopped."""
         figures = self.note()
-        figures.response_id = id if id is not None else figures.response_id
-        figures.response_model = model if model is not None else figures.response_model
+        figures.response_id = _figures.text(id, what="a response id") or figures.response_id
+        figures.response_model = _figures.text(model, what="a model") or figures.response_model
         if finish_reasons:
-            figures.finish_reasons = tuple(str(reason) for reason in finish_reasons)
+            given = (finish_reasons,) if isinstance(finish_reasons, str) else finish_reasons
+            figures.finish_reasons = tuple(str(reason) for reason in given)
 
+    @_guarded
     def http(
         self,
         *,
@@ -256,10 +283,14 @@ class Operation(Link):
     ) -> None:
         """Say what the transport knows: status, request id, retries, provider's error code."""
         figures = self.note()
-        figures.status_code = status_code if status_code is not None else figures.status_code
-        figures.request_id = request_id if request_id is not None else figures.request_id
-        figures.retries = retries if retries is not None else figures.retries
-        figures.error_code = error_code if error_code is not None else figures.error_code
+        if status_code is not None:
+            code = _figures.whole(status_code, place="http", what="status_code")
+            figures.status_code = code if code is not None else figures.status_code
+        if retries is not None:
+            count = _figures.whole(retries, place="http", what="retries")
+            figures.retries = count if count is not None else figures.retries
+        figures.request_id = _figures.text(request_id, what="a request id") or figures.request_id
+        figures.error_code = _figures.text(error_code, what="an error code") or figures.error_code
 
     def result(self, result: Any) -> None:
         """Read what the result of the call says about itself, recognised by its shape."""
@@ -270,6 +301,7 @@ class Operation(Link):
         except Exception as error:  # noqa: BLE001  # a strange result must not reach the caller
             report("operation.result", error)
 
+    @_guarded
     def documents(self, found: Any, *, relevant: Any = None, k: int | None = None) -> None:
         """Say which documents a retrieval returned.
 
@@ -283,41 +315,60 @@ class Operation(Link):
         if hits is None:
             refuse("documents", f"documents() got {type(found).__name__}, not a list of hits.")
             return
-        figures = self.note()
-        figures.documents = len(hits)
-        figures.document_scores = tuple(hit.score for hit in hits if hit.score is not None)
+        self.retrieved(hits)
         if relevant is not None:
-            depth = k if k is not None else len(hits)
-            wanted = {str(identity) for identity in relevant}
-            right = sum(hit.id in wanted for hit in hits[:depth])
-            if depth > 0:
-                self.score(f"precision_at_{depth}", right / depth)
+            self._score_precision(hits, relevant, hits.count if k is None else k)
 
+    def retrieved(self, hits: _shapes.Hits) -> None:
+        """Note hits that were read from a result."""
+        figures = self.note()
+        figures.documents = hits.count
+        figures.document_scores = tuple(hit.score for hit in hits.first if hit.score is not None)
+
+    def _score_precision(self, hits: _shapes.Hits, relevant: Any, depth: Any) -> None:
+        if not isinstance(depth, int) or not 0 < depth <= _shapes.MAX_HITS:
+            refuse("documents", f"k must lie between 1 and {_shapes.MAX_HITS}, got {depth!r}.")
+            return
+        if isinstance(relevant, str) or not isinstance(relevant, Iterable):
+            refuse("documents", f"relevant must be a list of ids, got {_figures.shown(relevant)}.")
+            return
+        wanted = set(map(str, relevant))  # pyright: ignore[reportUnknownArgumentType]  # any ids
+        right = sum(hit.id in wanted for hit in hits.first[:depth])
+        self.score(f"precision_at_{depth}", right / depth)
+
+    @_guarded
     def verdict(self, *, flagged: bool, categories: Mapping[str, float] | None = None) -> None:
         """Say what a moderation decided, with its score by category."""
         figures = self.note()
         figures.flagged = bool(flagged)
-        for name, value in (categories or {}).items():
+        given: Any = categories if categories is not None else {}
+        if not isinstance(given, Mapping):
+            shown = _figures.shown(given)
+            refuse("category", f"categories must map names to scores, got {shown}.")
+            return
+        for name, value in given.items():  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             number, usable = _figures.finite(value), _figures.score_name(name)
             if usable is None or number is None or number < 0.0:
-                refuse("category", f"category {name!r}={value!r} is not a score >= 0.")
+                shown = f"{_figures.shown(name)}={_figures.shown(value)}"
+                refuse("category", f"category {shown} is not a score >= 0.")
             elif len(figures.categories) >= MAX_CATEGORIES and name not in figures.categories:
                 refuse("category", f"more than {MAX_CATEGORIES} categories in one verdict.")
             else:
                 figures.categories[usable] = number
 
+    @_guarded
     def score(self, name: str, value: float, *, explanation: str | None = None) -> None:
         """Record a quality score of this call: a finite number, or a boolean as 1 and 0."""
         usable, number = _figures.score_name(name), _figures.finite(value)
         if usable is None:
             return
         if number is None:
-            refuse(
-                "score", f"score {usable!r} must be a finite number or a boolean, got {value!r}."
-            )
+            shown = _figures.shown(value)
+            refuse("score", f"score {usable!r} must be a finite number or a boolean, got {shown}.")
             return
         self.note().scores[usable] = number
 
+    @_guarded
     def attribute(self, name: str, value: Any) -> None:
         """Set an attribute of the span; a dimension of the series where the name is one."""
         if _figures.attribute_value(name, value):
@@ -372,12 +423,19 @@ class Operation(Link):
             self.claim.pop()  # Atomic: of several that end a call at once, one gets it.
         except IndexError:
             return False
-        self.leave()
-        elapsed = (clock() if at is None else at) - self.started
+        if not self.block:
+            self.leave()
+        elapsed = (clock() if at is None else _time(at)) - self.started
         try:
             if error is not None:
                 outcome, reason = outcome_of(error)
                 error_type = error_type if error_type is not None else reason
+            elif type(outcome) is not Outcome:
+                outcome = _outcome(outcome)
+            if error_type is not None:
+                error_type = _figures.text(error_type, what="an error type")
+            if elapsed < 0.0:
+                refuse("time", f"a call ended {-elapsed:g} s before it began; counted as 0 s.")
             if self.started >= settings.born:  # Else it began before a fork: the parent's to count.
                 self._settle(outcome, error_type, max(0.0, elapsed))
         except Exception as fault:  # noqa: BLE001  # ours, never the caller's
@@ -417,7 +475,11 @@ class Operation(Link):
         self.labels = parent.labels
         around: Link | None = parent
         while around is not None:
-            if isinstance(around, Operation) and around.site.operation == self.site.operation:
+            if (
+                isinstance(around, Operation)
+                and around.site.operation == self.site.operation
+                and around.claim  # Not ended by hand inside its block.
+            ):
                 self.role, self.outer = Role.INNER, around
                 around.__dict__.setdefault("inners", {})[id(self)] = self
                 return
@@ -464,12 +526,19 @@ class Operation(Link):
                 series.buffer(name).record(value)
         outer = self.outer
         if self.span is not None:
-            judge = settings.violations
-            violated = judge(series, values) if judge is not None else ()
-            self._identity = end_span(self, self.span, series, values, violated)
-            self.span = self.span_context = None
+            self._end_span(self.span, series, values)
         if outer is not None:
             self._report_to(outer, figures or Figures(), outcome, reason, elapsed)
+
+    def _end_span(self, span: Span, series: Series, values: dict[str, float]) -> None:
+        try:
+            judge = settings.violations
+            violated = judge(series, values) if judge is not None else ()
+            self._identity = end_span(self, span, series, values, violated)
+        except Exception as error:  # noqa: BLE001  # a broken span must not cost the measurement
+            report("span.end", error)
+        finally:
+            self.span = self.span_context = None
 
     def _bare_series(self, outcome: Outcome, reason: str | None) -> Series:
         if outcome is _SUCCESS and self.outer is None and not self.labels:
@@ -500,8 +569,8 @@ class Operation(Link):
         if series is None:
             key = SeriesKey(
                 operation=site.operation,
-                provider=_text(figures.provider) or site.provider,
-                model=_text(figures.model) or site.model or _text(figures.response_model),
+                provider=figures.provider or site.provider,
+                model=figures.model or site.model or figures.response_model,
                 outcome=outcome,
                 error_type=reason,
                 role=self.role,
@@ -521,7 +590,9 @@ class Operation(Link):
             if name in wanted:
                 found[name] = _figures.label(value)
         found.update({n: v for n, v in figures.labels.items() if n in wanted})
-        return tuple(sorted((name, _text(value) or "") for name, value in found.items()))
+        return tuple(
+            sorted((name, _figures.text(value, what=name) or "") for name, value in found.items())
+        )
 
     def _ids(self) -> tuple[int, int] | None:
         if self.span is not None:
@@ -571,22 +642,29 @@ def begin(operation: Operation) -> None:
     cell: Cell = [NOTED, operation]
     operation.cell, operation.claim = cell, [None]
     nest(cell, current.get())
-    if _spans.provider_is_set():
-        context = _spans.get_context()
-        if not _spans.is_ruled_out(context):
-            operation.span_context = _spans.with_span(make_span(cell, context), context)
-    if operation.site.arrive is not None:
-        operation.site.arrive(cell)
-    operation.started = clock()
+    try:
+        if operation.site.arrive is not None:
+            operation.site.arrive(cell)
+        if _spans.provider_is_set():
+            context = _spans.get_context()
+            if not _spans.is_ruled_out(context):
+                operation.span_context = _spans.with_span(make_span(cell, context), context)
+    except Exception as error:  # noqa: BLE001  # a broken tracer must not break the call
+        report("span.start", error)
+    finally:
+        operation.started = clock()
 
 
 def nest(cell: Cell, parent: Cell) -> None:
     """Link the call of a cell to what is open in the cell that it found in its context."""
-    if settings.ensure_running is not None:
-        settings.ensure_running()
-    found = held_by(parent)
-    if found is not None:
-        noted(cell).link(found)
+    try:
+        if settings.ensure_running is not None:
+            settings.ensure_running()
+        found = held_by(parent)
+        if found is not None:
+            noted(cell).link(found)
+    except Exception as error:  # noqa: BLE001  # ours, never the caller's
+        report("operation.nest", error)
 
 
 def enter(operation: Operation) -> None:
@@ -598,11 +676,18 @@ def enter(operation: Operation) -> None:
         _spans.set_context(operation.span_context)
 
 
-def _text(value: str | None) -> str | None:
-    if value is None or len(value) <= MAX_LABEL_LENGTH:
-        return value
-    refuse("label", f"a label of {len(value)} characters was cut to {MAX_LABEL_LENGTH}.")
-    return value[:MAX_LABEL_LENGTH]
+def _time(at: Any) -> float:
+    """Return that time, or the present one when none, or an unusable one, is given."""
+    known = None if at is None else _figures.moment(at)
+    return clock() if known is None else known
+
+
+def _outcome(given: Any) -> Outcome:
+    try:
+        return Outcome(given)
+    except ValueError:
+        refuse("finish", f"{_figures.shown(given)} is no outcome; the call counts as an error.")
+        return Outcome.ERROR
 
 
 def disown_after_fork() -> None:

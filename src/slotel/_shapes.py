@@ -104,20 +104,34 @@ class Hit:
     relevant: bool | None = None
 
 
-def hits(result: Any) -> list[Hit] | None:
+MAX_HITS = 1000
+"""Hits of one result that are looked at; those behind are only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What a retrieval found: how many documents, and the first of them in order."""
+
+    count: int
+    first: list[Hit]
+
+
+def hits(result: Any) -> Hits | None:
     """Read a retrieval's result: lists of hits, (document, score) pairs, query responses.
 
     Returns:
-        One entry a document, in order; None when the result is not a retrieval's.
+        None when the result is not a retrieval's.
     """
-    points = read(result, "points", "documents", "nodes", "matches", "results")
     columns = _columns(result)
     if columns is not None:
-        return columns
+        return Hits(len(columns), columns[:MAX_HITS])
     listed: Any = result
-    if isinstance(points, (list, tuple)):
-        listed = cast("list[Any]", points)
-    return [_hit(item) for item in listed] if isinstance(listed, (list, tuple)) else None  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(result, (list, tuple)):
+        listed = read(result, "points", "documents", "nodes", "matches", "results")
+    if not isinstance(listed, (list, tuple)):
+        return None
+    found = cast("list[Any]", listed)
+    return Hits(len(found), [_hit(item) for item in found[:MAX_HITS]])
 
 
 def _hit(item: Any) -> Hit:
@@ -158,15 +172,20 @@ class Verdict:
 
 def verdict(result: Any) -> Verdict | None:
     """Read a moderation's result: a boolean, an OpenAI-like response, a dict, or None."""
+    listed: Any = result
+    if not isinstance(result, (list, tuple, bool, str, bytes, int, float)):
+        listed = read(result, "results")
+    if isinstance(listed, (list, tuple)) and listed:
+        return _joined([_verdict(item) for item in cast("list[Any]", listed)[:MAX_HITS]])
+    return _verdict(result)
+
+
+def _verdict(result: Any) -> Verdict | None:
+    """Read one verdict, which holds no others."""
     if isinstance(result, bool):
         return Verdict(result, {})
-    if isinstance(result, (str, bytes, int, float)) or result is None:
+    if isinstance(result, (str, bytes, int, float, list, tuple)) or result is None:
         return None
-    results = read(result, "results")
-    if isinstance(results, (list, tuple)) and results:
-        return _joined([verdict(item) for item in results])  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(result, (list, tuple)):
-        return _joined([verdict(item) for item in result])  # pyright: ignore[reportUnknownVariableType]
     flagged = read(result, "flagged", "is_flagged", "blocked")
     if not isinstance(flagged, bool):
         return None

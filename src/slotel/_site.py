@@ -32,8 +32,9 @@ def _read_answer(call: Operation, result: Any) -> None:
 
 
 def _read_hits(call: Operation, result: Any) -> None:
-    if _shapes.hits(result) is not None:
-        call.documents(result)
+    found = _shapes.hits(result)
+    if found is not None:
+        call.retrieved(found)
 
 
 def _read_verdict(call: Operation, result: Any) -> None:
@@ -212,7 +213,7 @@ SITES: weakref.WeakSet[Site] = weakref.WeakSet()
 def _arrive(cell: Cell) -> None:
     """Count a call that starts, unless it is nested in one of its kind."""
     if cell[STATE] == PLAIN:
-        series = cell[HOLDER].plain_series()
+        series: Series = cell[HOLDER].plain_series()
     elif cell[HOLDER].role is Role.OUTER:
         series = cell[HOLDER].site_series()
     else:

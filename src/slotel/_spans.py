@@ -150,11 +150,13 @@ def end(
 
     The status carries no message of the error: providers put prompts into theirs.
     """
-    if attributes:
-        span.set_attributes(attributes)
-    if error_type is not None:
-        span.set_status(Status(StatusCode.ERROR, error_type))
-    span.end(unix_ns)
+    try:
+        if attributes:
+            span.set_attributes(attributes)
+        if error_type is not None:
+            span.set_status(Status(StatusCode.ERROR, error_type))
+    finally:
+        span.end(unix_ns)
 
 
 def ids(span: Span) -> tuple[int, int]:

@@ -20,6 +20,9 @@ from slotel.measure.series import MAX_LABEL_LENGTH
 
 F = TypeVar("F", bound="Callable[..., Any] | staticmethod[..., Any] | classmethod[Any, ..., Any]")
 
+UNMATCHED = "unmatched"
+"""Reason of a `with` block that was left in a place where several others were open."""
+_CANCELLED = Outcome.CANCELLED
 _TEXTS = ("name", "model", "provider", "operation", "source")
 _COUNTS = ("top_k", "tokens_per_chunk")
 
@@ -100,6 +103,7 @@ class Spec:
                 call.context_token = _spans.set_context(call.span_context)
         except Exception as error:  # noqa: BLE001  # ours, never the caller's
             report("with.enter", error)
+        call.block = True
         self._open[id(call)] = call
         return call
 
@@ -115,10 +119,11 @@ class Spec:
             return
         if call.context_token is not None:
             _spans.restore_context(call.context_token)
-        if not sure:
-            call.finish(Outcome.CANCELLED, error_type="unmatched")
-        else:
-            call.finish(error=error)
+        call.block = False
+        if not (
+            call.finish(error=error) if sure else call.finish(_CANCELLED, error_type=UNMATCHED)
+        ):
+            call.leave()  # It was finished by hand inside the block.
 
     async def __aenter__(self) -> Operation:
         """Begin a call; the same as the synchronous form."""
