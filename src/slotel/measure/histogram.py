@@ -69,7 +69,7 @@ class Layout:
         offset = (_EXPONENT_BIAS + self.bits - 1) << self.bits
         found: Ints = (units.view(np.int64) >> (_MANTISSA_BITS - self.bits)) - offset
         if lowest is None:
-            lowest = units.min() if len(units) else 0.0
+            lowest = float(units.min()) if len(units) else 0.0
         if lowest < (1 << self.bits):
             small = units < (1 << self.bits)
             found[small] = units[small].astype(np.int64)
