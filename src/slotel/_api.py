@@ -282,20 +282,36 @@ class SummaryRow:
     tokens_per_second: float
 
 
-def summary() -> list[SummaryRow]:
-    """Return one row a series: how many calls, how long, how soon the first token came."""
+def summary(*, calls: str = "outer") -> list[SummaryRow]:
+    """Return one row a series: how many calls, how long, how soon the first token came.
+
+    Args:
+        calls: `outer` for each call once; `every` for those nested in one of their kind too.
+
+    Raises:
+        UnknownNameError: `calls` is another word.
+    """
+    if calls not in ("outer", "every"):
+        raise UnknownNameError(f"summary(): calls must be 'outer' or 'every', got {calls!r}.")
     snapshot = recorder.ledger().snapshot()
     by_key: dict[SeriesKey, dict[str, Any]] = {}
     for distribution in snapshot.distributions:
         by_key.setdefault(distribution.key, {})[distribution.quantity.name] = distribution
-    rows = [_row(key, found) for key, found in by_key.items() if "duration" in found]
+    rows = [
+        _row(key, found)
+        for key, found in by_key.items()
+        if "duration" in found and (calls == "every" or key.role is Role.OUTER)
+    ]
     return sorted(rows, key=lambda row: (row.operation, row.role, row.outcome, -row.count))
 
 
 def _row(key: SeriesKey, found: dict[str, Any]) -> SummaryRow:
     duration, first = found["duration"], found.get("time_to_first_token")
     tokens, rate = found.get("output_tokens"), found.get("tokens_per_second")
-    p50, p95, p99 = duration.positive.percentiles((50, 95, 99))
+    # The middle of a bucket may lie beyond the largest value in it, which is known exactly.
+    p50, p95, p99 = (
+        min(value, duration.maximum) for value in duration.positive.percentiles((50, 95, 99))
+    )
     empty = (math.nan, math.nan, math.nan)
     firsts = first.positive.percentiles((50, 95, 99)) if first is not None else empty
     return SummaryRow(

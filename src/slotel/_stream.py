@@ -10,8 +10,7 @@ the gap to the next one and inside the duration: a generator cannot tell it from
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextvars import copy_context
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from opentelemetry.context import Context
@@ -19,8 +18,7 @@ from opentelemetry.context import Context
 from slotel import _spans
 from slotel._context import Cell, current, restore_link
 from slotel._faults import report
-from slotel._figures import FOLD_AT
-from slotel._operation import Operation, clock, enter
+from slotel._operation import Operation
 from slotel.measure.measurement import Outcome
 
 CLOSED = "closed"
@@ -46,11 +44,11 @@ class Tally:
         self._content: Callable[[Any], Any] | None = getattr(call.site, "content", None)
         self.times = self._chunks.times
 
-    def look(self, item: Any, at: float) -> bool:
-        """Look for the first content in this chunk; True when it has yet to come."""
+    def look(self, item: Any) -> bool:
+        """Look for the first content in the newest chunk; True when it has yet to come."""
         if not self._has_content(item):
             return True
-        self._call.note().first_token_at = at
+        self._call.note().first_token_at = self._chunks.last_at
         return False
 
     def fold(self) -> Callable[[float], None]:
@@ -97,46 +95,6 @@ class Tally:
         except Exception as error:  # noqa: BLE001  # the user's function, on our account
             report("stream.content", error)
             return True
-
-
-def drive(call: Operation, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Step a generator in a context of its own and measure it as the operation `call`."""
-    context = copy_context()
-    run = context.run
-    run(enter, call)
-    tally = Tally(call)
-    append, step, left = tally.times.append, generator.__next__, FOLD_AT
-    item: Any = None
-    searching = True
-    try:
-        item = run(step)
-        while True:
-            now = clock()
-            if searching:
-                searching = tally.look(item, now)
-            append(now)
-            left -= 1
-            if not left:
-                append, left = tally.fold(), FOLD_AT
-            try:
-                sent = yield item
-            except GeneratorExit:
-                run(generator.close)
-                raise
-            except BaseException as error:  # noqa: BLE001  # handed on to the user's generator
-                sent = Thrown(error)
-            if sent is None:
-                item = run(step)
-            elif type(sent) is Thrown:
-                item = run(generator.throw, sent.take())
-            else:
-                item = run(generator.send, sent)
-    except StopIteration as stop:
-        tally.end(item)
-        return stop.value
-    except BaseException as error:
-        tally.fail(error)
-        raise
 
 
 class Thrown:

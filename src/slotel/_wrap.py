@@ -12,6 +12,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable
+from contextvars import copy_context
 from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ from slotel._context import (
 )
 from slotel._faults import report
 from slotel._figures import FOLD_AT
-from slotel._operation import Operation, begin, clock, nest, recorder
+from slotel._operation import Operation, begin, clock, enter, nest, recorder
 from slotel._site import ADOPTED, Site
 from slotel._spans import (
     api,
@@ -40,7 +41,7 @@ from slotel._spans import (
     set_context,
     with_span,
 )
-from slotel._stream import ABANDONED, Tally, Thrown, drive, inside, resume
+from slotel._stream import ABANDONED, Tally, Thrown, inside, resume
 from slotel.errors import UsageError
 from slotel.measure.measurement import Outcome
 from slotel.measure.series import SOFT_LIMIT
@@ -81,9 +82,47 @@ _CALL = """
     return _slotel_settle(_slotel_cell, _slotel_result, _slotel_started, _slotel_ended)
 """
 
+# The body runs in one saved copy of the context. Chunks are counted by the block, so that no chunk
+# pays for asking whether its block is full; the loop stands in the wrapper itself, since every
+# generator in between costs a chunk.
 _GENERATOR = """
 def {name}({parameters}):
-    return (yield from _slotel_drive(_slotel_new(), _slotel_fn({arguments})))
+    _slotel_generator = _slotel_fn({arguments})
+    _slotel_call = _slotel_new()
+    _slotel_run = _slotel_copy_context().run
+    _slotel_run(_slotel_enter, _slotel_call)
+    _slotel_tally = _slotel_Tally(_slotel_call)
+    _slotel_append = _slotel_tally.times.append
+    _slotel_step = _slotel_generator.__next__
+    _slotel_item = None
+    _slotel_searching = True
+    try:
+        _slotel_item = _slotel_run(_slotel_step)
+        while True:
+            for _slotel_left in _slotel_block:
+                _slotel_append(_slotel_clock())
+                if _slotel_searching:
+                    _slotel_searching = _slotel_tally.look(_slotel_item)
+                try:
+                    _slotel_sent = yield _slotel_item
+                except _slotel_GeneratorExit:
+                    _slotel_run(_slotel_generator.close)
+                    raise
+                except _slotel_BaseException as _slotel_error:
+                    _slotel_sent = _slotel_Thrown(_slotel_error)
+                if _slotel_sent is None:
+                    _slotel_item = _slotel_run(_slotel_step)
+                elif _slotel_type(_slotel_sent) is _slotel_Thrown:
+                    _slotel_item = _slotel_run(_slotel_generator.throw, _slotel_sent.take())
+                else:
+                    _slotel_item = _slotel_run(_slotel_generator.send, _slotel_sent)
+            _slotel_append = _slotel_tally.fold()
+    except _slotel_StopIteration as _slotel_stop:
+        _slotel_tally.end(_slotel_item)
+        return _slotel_stop.value
+    except _slotel_BaseException as _slotel_error:
+        _slotel_tally.fail(_slotel_error)
+        raise
 """
 
 # The context is put on around each step only, inline because a helper would cost a coroutine a
@@ -98,46 +137,44 @@ async def {name}({parameters}):
     _slotel_tally = _slotel_Tally(_slotel_call)
     _slotel_append = _slotel_tally.times.append
     _slotel_step = _slotel_generator.__anext__
-    _slotel_left = _slotel_fold
     _slotel_item = _slotel_sent = _slotel_token = None
     _slotel_searching = True
     _slotel_context = _slotel_call.span_context
     try:
         while True:
-            if _slotel_sent is None:
-                _slotel_link = _slotel_publish(_slotel_cell)
-                if _slotel_context is not None:
-                    _slotel_token = _slotel_set_context(_slotel_context)
-                try:
-                    _slotel_item = await _slotel_step()
-                finally:
-                    _slotel_cell = _slotel_get()
-                    if _slotel_token is not None:
-                        _slotel_context = _slotel_get_context()
-                        _slotel_restore(_slotel_token)
+            for _slotel_left in _slotel_block:
+                if _slotel_sent is None:
+                    _slotel_link = _slotel_publish(_slotel_cell)
+                    if _slotel_context is not None:
+                        _slotel_token = _slotel_set_context(_slotel_context)
                     try:
-                        _slotel_reset(_slotel_link)
-                    except _slotel_ValueError:
-                        pass
-            else:
-                _slotel_item, _slotel_cell, _slotel_context = await _slotel_inside(
-                    _slotel_cell, _slotel_context, _slotel_resume(_slotel_generator, _slotel_sent)
-                )
-            _slotel_now = _slotel_clock()
-            if _slotel_searching:
-                _slotel_searching = _slotel_tally.look(_slotel_item, _slotel_now)
-            _slotel_append(_slotel_now)
-            _slotel_left -= 1
-            if not _slotel_left:
-                _slotel_append = _slotel_tally.fold()
-                _slotel_left = _slotel_fold
-            try:
-                _slotel_sent = yield _slotel_item
-            except _slotel_GeneratorExit:
-                await _slotel_inside(_slotel_cell, _slotel_context, _slotel_generator.aclose())
-                raise
-            except _slotel_BaseException as _slotel_error:
-                _slotel_sent = _slotel_Thrown(_slotel_error)
+                        _slotel_item = await _slotel_step()
+                    finally:
+                        _slotel_cell = _slotel_get()
+                        if _slotel_token is not None:
+                            _slotel_context = _slotel_get_context()
+                            _slotel_restore(_slotel_token)
+                        try:
+                            _slotel_reset(_slotel_link)
+                        except _slotel_ValueError:
+                            pass
+                else:
+                    _slotel_item, _slotel_cell, _slotel_context = await _slotel_inside(
+                        _slotel_cell,
+                        _slotel_context,
+                        _slotel_resume(_slotel_generator, _slotel_sent),
+                    )
+                _slotel_append(_slotel_clock())
+                if _slotel_searching:
+                    _slotel_searching = _slotel_tally.look(_slotel_item)
+                try:
+                    _slotel_sent = yield _slotel_item
+                except _slotel_GeneratorExit:
+                    await _slotel_inside(_slotel_cell, _slotel_context, _slotel_generator.aclose())
+                    raise
+                except _slotel_BaseException as _slotel_error:
+                    _slotel_sent = _slotel_Thrown(_slotel_error)
+            _slotel_append = _slotel_tally.fold()
     except _slotel_StopAsyncIteration:
         _slotel_tally.end(_slotel_item)
     except _slotel_BaseException as _slotel_error:
@@ -149,7 +186,15 @@ async def {name}({parameters}):
 # Parameters and functions may be called like built-ins, so wrappers know those by names of ours.
 _BUILTINS: dict[str, Any] = {
     f"{_PREFIX}{builtin.__name__}": builtin
-    for builtin in (type, len, BaseException, GeneratorExit, StopAsyncIteration, ValueError)
+    for builtin in (
+        type,
+        len,
+        BaseException,
+        GeneratorExit,
+        StopIteration,
+        StopAsyncIteration,
+        ValueError,
+    )
 }
 _STREAM_NAMES: dict[str, Any] = {
     **_BUILTINS,
@@ -159,7 +204,9 @@ _STREAM_NAMES: dict[str, Any] = {
     "_slotel_publish": current.set,
     "_slotel_reset": current.reset,
     "_slotel_clock": clock,
-    "_slotel_fold": FOLD_AT,
+    "_slotel_block": range(FOLD_AT - 1),
+    "_slotel_enter": enter,
+    "_slotel_copy_context": copy_context,
     "_slotel_Tally": Tally,
     "_slotel_inside": inside,
     "_slotel_get_context": get_context,
@@ -229,7 +276,6 @@ def _namespace(site: Site, function: Callable[..., Any]) -> dict[str, Any]:
         "_slotel_types": site.kind.shapeless if site.inspect is not None else ADOPTED,
         "_slotel_settle": settle,
         "_slotel_fail": fail,
-        "_slotel_drive": drive,
         "_slotel_begin": begin,
         "__name__": getattr(function, "__module__", __name__),
     }
@@ -371,20 +417,19 @@ async def _drive_coroutine(call: Operation, coroutine: Any) -> Any:
 
 def _adopt_generator(call: Operation, generator: Any) -> Any:
     """Measure a generator that a function returned, to its end."""
-    return _watch(call, drive(call, generator), generator)
+    return _watch(call, _stream_wrapper(_GENERATOR)(lambda: generator, lambda: call), generator)
 
 
 def _adopt_async_generator(call: Operation, generator: Any) -> Any:
     """Measure an asynchronous generator that a function returned, to its end."""
-    return _watch(call, _adopted_stream()(lambda: generator, lambda: call), generator)
+    wrapper = _stream_wrapper(_ASYNC_GENERATOR)
+    return _watch(call, wrapper(lambda: generator, lambda: call), generator)
 
 
 @functools.cache
-def _adopted_stream() -> Any:
+def _stream_wrapper(template: str) -> Any:
     """Return the wrapper of streams, for one that was made by a call that has begun."""
-    source = _ASYNC_GENERATOR.format(
-        name="stream", parameters="_slotel_fn, _slotel_new", arguments=""
-    )
+    source = template.format(name="stream", parameters="_slotel_fn, _slotel_new", arguments="")
     namespace: dict[str, Any] = {**_STREAM_NAMES, "_slotel_begin": _already_begun}
     exec(compile(source, "<slotel wrapper of a stream>", "exec"), namespace)  # noqa: S102  # a constant
     return namespace["stream"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from array import array
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -63,16 +65,32 @@ def differences(runs: Sequence[Sequence[float]]) -> tuple[Floats, Ints, list[int
         starts the place of its run among `runs`; and the places of runs that cannot be used
         because a time is not a finite number. Runs of fewer than two times have no difference.
     """
-    parts = [_finite(times) for times in runs]
-    refused = [place for place, part in enumerate(parts) if part is None]
-    usable = {place: part for place, part in enumerate(parts) if part is not None and len(part) > 1}
+    usable, refused = _usable_runs(runs)
     if not usable:
         return np.zeros(0), np.zeros(0, np.int64), [], refused
     sizes = np.array([len(part) for part in usable.values()], np.int64)
-    seams = np.cumsum(sizes)[:-1] - 1  # From one run's last time to the next one's first.
-    found = np.delete(np.diff(np.concatenate(list(usable.values()))), seams)
+    flat = np.concatenate(list(usable.values()))
+    within = np.ones(len(flat) - 1, np.bool_)
+    within[np.cumsum(sizes)[:-1] - 1] = False  # From one run's last time to the next one's first.
+    found = np.diff(flat)[within]
     starts: Ints = np.cumsum(sizes - 1) - (sizes - 1)
     return np.maximum(found, 0.0), starts, list(usable), refused
+
+
+def _usable_runs(runs: Sequence[Sequence[float]]) -> tuple[dict[int, Floats], list[int]]:
+    """Return the runs of two times or more by place, and the places of those with a wrong time."""
+    if all(type(times) is array for times in runs):
+        # Packed times are numbers; one sum tells whether all of them are finite.
+        packed = cast("Sequence[array[float]]", runs)
+        parts: dict[int, Floats] = {
+            place: np.frombuffer(times) for place, times in enumerate(packed) if len(times) > 1
+        }
+        if math.isfinite(sum(float(part.sum()) for part in parts.values())):
+            return parts, []
+    found = {place: _finite(times) for place, times in enumerate(runs)}
+    refused = [place for place, part in found.items() if part is None]
+    usable = {p: part for p, part in found.items() if part is not None and len(part) > 1}
+    return usable, refused
 
 
 def _finite(times: Sequence[float]) -> Floats | None:

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 SOFT_LIMIT = 4096
 """Pending values of one buffer at which its caller drains it; 32 bytes each."""
-MAX_RUNS = 5
-"""Pending runs of one buffer at which its caller drains it; 512 times of 8 bytes each."""
+MAX_RUNS = 64
+"""Pending runs of one buffer at which its caller drains it."""
+LONG_RUN, MAX_LONG_RUNS = 256, 5
+"""A run of that many times, 8 bytes each, makes its caller drain from that many runs on: a long
+stream must not wait for the tick with all its times."""
 HARD_LIMIT = 8 * SOFT_LIMIT
 """Pending values at which the caller waits for a running drain before it goes on."""
 MAX_SERIES = 2000
@@ -115,7 +118,8 @@ class Buffer:
             ending: Where its largest difference goes, with the stream's last times.
         """
         self.runs.append((times, gaps, ending))
-        if len(self.runs) >= MAX_RUNS:
+        limit = MAX_LONG_RUNS if len(times) >= LONG_RUN else MAX_RUNS
+        if len(self.runs) >= limit:
             self.recorder.relieve(self)
 
 

@@ -15,7 +15,7 @@ service: @SERVICE@
 
 # @WHAT@
 #
-# Starting points, not measurements: run for a week or two, look at `slotel status`, then set each
+# Starting points, not measurements: run for a week or two, look at `slotel.status()`, then set each
 # number to what users need and what the service can keep. Leave a margin: an objective is missed
 # sometimes, that is what its error budget is for. Check every edit with `slotel validate`.
 slos:
