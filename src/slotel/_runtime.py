@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import threading
 import time
@@ -296,24 +297,19 @@ def configure(
         ConfigurationError: An argument is unusable, or differs from an earlier `configure()`.
         SpecErrors: The document has faults; all of them are listed.
     """
-    if isinstance(dimensions, str):
-        raise ConfigurationError(
-            f"configure(): dimensions must be a list of names, got {dimensions!r}. "
-            f"Write dimensions=[{dimensions!r}]."
-        )
     if traces not in ("auto", "none"):
         raise ConfigurationError(f"configure(): traces must be 'auto' or 'none', got {traces!r}.")
     given = Settings(
         service=_service(service),
         slos=_comparable(slos if slos is not None else os.environ.get(SLOS_VARIABLE)),
-        metrics=metrics or os.environ.get(METRICS_VARIABLE) or None,
+        metrics=_text("metrics", metrics) or os.environ.get(METRICS_VARIABLE) or None,
         traces=traces,
-        endpoint=endpoint,
-        protocol=protocol,
-        headers=tuple(sorted((headers or {}).items())),
-        temporality=temporality,
-        interval_seconds=interval_seconds,
-        dimensions=frozenset(dimensions),
+        endpoint=_text("endpoint", endpoint),
+        protocol=_text("protocol", protocol),
+        headers=_headers(headers),
+        temporality=_text("temporality", temporality),
+        interval_seconds=_interval(interval_seconds),
+        dimensions=_dimensions(dimensions),
         semconv=_naming(semconv),
     )
     with _lock:
@@ -339,7 +335,12 @@ def _install(given: Settings, *, replace: bool) -> Runtime:
     if _runtime is not None:
         _runtime.shutdown(EXIT_SECONDS)
     _runtime = made
-    made.start()
+    try:
+        made.start()
+    except BaseException:
+        _runtime = None  # So that a corrected call is not refused for this one's sake.
+        made.shutdown(0.0)
+        raise
     return made
 
 
@@ -365,6 +366,51 @@ def _service(service: Any) -> str | None:
     if service is None or (isinstance(service, str) and service.strip()):
         return service
     raise ConfigurationError(f"configure(): service must be a name, got {service!r}.")
+
+
+def _text(argument: str, given: Any) -> str | None:
+    if given is None or isinstance(given, str):
+        return given
+    raise ConfigurationError(f"configure(): {argument} must be text, got {given!r}.")
+
+
+def _headers(given: Any) -> tuple[tuple[str, str], ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f"configure(): headers must map names to values, got {given!r}. "
+            "Write headers={'authorization': '…'}."
+        )
+    pairs: Any = given.items()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not all(isinstance(part, str) for pair in pairs for part in pair):
+        raise ConfigurationError("configure(): names and values of headers must be text.")
+    return tuple(sorted(pairs))
+
+
+def _interval(given: Any) -> float | None:
+    if given is None:
+        return None
+    if isinstance(given, (int, float)) and 0 < given < math.inf:
+        return float(given)
+    raise ConfigurationError(
+        f"configure(): interval_seconds must be a number of seconds > 0, got {given!r}."
+    )
+
+
+def _dimensions(given: Any) -> frozenset[str]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigurationError(
+            f"configure(): dimensions must be a list of names, got {given!r}. "
+            f"Write dimensions=[{given!r}]."
+        )
+    names: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType]
+    wrong = [name for name in names if not isinstance(name, str) or not name]
+    if wrong:
+        raise ConfigurationError(
+            f"configure(): dimensions must be a list of names, got {wrong[0]!r} in it."
+        )
+    return frozenset(names)
 
 
 def _naming(text: str | None) -> str | None:
@@ -404,7 +450,13 @@ def _document(slos: Any) -> Document:
     if isinstance(slos, SLO):
         return Document(slos=(slos,))
     if isinstance(slos, Path):
-        return spec.load(slos)
+        try:
+            return spec.load(slos)
+        except (OSError, UnicodeError) as error:
+            raise ConfigurationError(
+                f"configure(): the SLO document {str(slos)!r} cannot be read: {error}. "
+                "`slotel init` writes a first one."
+            ) from error
     if isinstance(slos, dict):
         return spec.from_dict(cast("dict[str, Any]", slos))
     wrong = [item for item in slos if not isinstance(item, SLO)]
