@@ -188,10 +188,21 @@ class Percentiles(Mapping[float, float]):
         window_seconds: float | None,
     ) -> None:
         self._values = dict(zip(percents, counts.percentiles(percents), strict=True))
+        self._counts = counts
         self.count = counts.total
         self.relative_error = counts.relative_error
         self.coverage_ratio = coverage_ratio
         self.window_seconds = window_seconds
+
+    @property
+    def hdr(self) -> str:
+        """The histogram as HdrHistogram's V2 text, which any of its libraries can read and merge.
+
+        In histogram units: nanoseconds for times, millionths for ratios and scores.
+        """
+        from slotel.measure.histogram import encode
+
+        return encode(self._counts)
 
     def __getitem__(self, percent: float) -> float:
         return self._values[percent]

@@ -5,7 +5,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotel.measure.histogram import HIGHEST_UNITS, LAYOUTS, HdrCounts, decode, encode
+from slotel.measure.histogram import HIGHEST_UNITS, LAYOUTS, HdrCounts, decode, encode_here
 
 digits = st.sampled_from((2, 3))
 units = st.integers(0, HIGHEST_UNITS)
@@ -40,9 +40,9 @@ def test_text_goes_to_the_oracle_and_back(precision, values):
     theirs = HdrHistogram(1, HIGHEST_UNITS, precision)
     for value in values:
         theirs.record_value(value)
-    assert filled(decode(encode(ours), scale=1.0)) == filled(ours)
+    assert filled(decode(encode_here(ours), scale=1.0)) == filled(ours)
     assert filled(decode(theirs.encode().decode(), scale=1.0)) == filled(ours)
-    read = HdrHistogram.decode(encode(ours))
+    read = HdrHistogram.decode(encode_here(ours))
     places, found = ours.nonzero()
     assert [read.get_count_at_index(int(place)) for place in places] == found.tolist()
     assert read.get_total_count() == len(values)

@@ -13,11 +13,14 @@ Source:
 from __future__ import annotations
 
 import base64
+import functools
 import math
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -307,7 +310,17 @@ def encode(counts: HdrCounts) -> str:
     """Return the histogram in HdrHistogram's V2 compressed text form (`HISTFAAA…`).
 
     Any HdrHistogram library reads it; values are in histogram units (nanoseconds, millionths).
+    Written by the `hdrhistogram` package's C code where that is installed: five times as fast
+    for a full histogram.
     """
+    reference = _reference()
+    if reference is not None:
+        return _encode_by(reference, counts)
+    return encode_here(counts)
+
+
+def encode_here(counts: HdrCounts) -> str:
+    """Return the same as `encode`, without the `hdrhistogram` package."""
     payload = _encode_counts(counts)
     header = _HEADER.pack(_COOKIE, len(payload), 0, counts.layout.digits, 1, HIGHEST_UNITS, 1.0)
     packed = zlib.compress(header + payload)
@@ -342,6 +355,25 @@ def decode(text: str, *, scale: float) -> HdrCounts:
             "Record it with 2 or 3 digits and a lowest value of 1."
         )
     return HdrCounts(LAYOUTS[digits], scale, 0, counts)
+
+
+@functools.cache
+def _reference() -> Any:
+    """Return HdrHistogram's own Python class, None where the package is not installed."""
+    try:
+        return import_module("hdrh.histogram").HdrHistogram
+    except ImportError:
+        return None
+
+
+def _encode_by(reference: Any, counts: HdrCounts) -> str:
+    made = reference(1, HIGHEST_UNITS, counts.layout.digits)
+    places, filled = counts.nonzero()
+    if len(places):
+        np.frombuffer(made.counts, np.uint64)[places] = filled
+        made.set_internal_tacking_values(int(places[0]), int(places[-1]), counts.total)
+    text: str = made.encode().decode()
+    return text
 
 
 def _unpack(text: str) -> bytes:
