@@ -182,16 +182,20 @@ def test_a_window_sums_the_rows_that_it_was_asked_for():
     assert slowest == pytest.approx(0.6, rel=0.004)
 
 
-def test_negative_values_stay_out_of_the_window_of_positive_ones():
-    """Magnitudes of negative scores lie beside the others, not among them."""
+def test_negative_values_are_in_the_window_with_their_sign():
+    """Percentiles of a signed quantity run from the largest negative magnitude upwards."""
     recorder = Recorder(clock=ManualClock())
     score = recorder.series(CHAT).buffer("score.similarity")
-    for value in (-0.5, -0.25, 0.75):
+    for value in (-0.5, -0.25, 0.0, 0.75):
         score.record(value)
     ledger = recorder.ledger()
     ledger.drain()
-    found = ledger.window("score.similarity", [0], seconds=60).counts
-    assert (found.total, found.percentile(50)) == (1, pytest.approx(0.75, rel=0.004))
+    window = ledger.window("score.similarity", [0], seconds=60).counts
+    for found in (window, ledger.merged("score.similarity", [0])):
+        assert found.total == 4
+        assert found.percentiles((0, 25, 50, 75, 100)) == (
+            pytest.approx((-0.5, -0.5, -0.25, 0.0, 0.75), rel=0.004)
+        )
 
 
 # --- the memory cap ---------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def run(name, steps, registrations):
     ledger = recorder.ledger()
     models = {model: Model(quantity(name)) for model in range(3)}
     buffers = [recorder.series(SeriesKey("chat", model=str(m))).buffer(name) for m in models]
-    registered, windowed = set(), 0
+    registered = set()
     for number, (model, values, times) in enumerate(steps):
         for column in registrations.get(number, ()):
             ledger.drain()
@@ -116,8 +116,17 @@ def run(name, steps, registrations):
         if number % 3 == 0:
             ledger.drain()
     ledger.drain()
-    windowed = ledger.window(name, [0, 1, 2], seconds=3600).counts.total
-    assert windowed == sum(value >= 0 for one in models.values() for value in one.values)
+    window = ledger.window(name, [0, 1, 2], seconds=3600).counts
+    merged = ledger.merged(name, [0, 1, 2])
+    everything = sorted(value for one in models.values() for value in one.values)
+    assert window.total == merged.total == len(everything)
+    assert window.minus(merged).total == 0
+    for percent in (0, 10, 50, 90, 100) if everything else ():
+        exact = everything[max(1, math.ceil(percent * len(everything) / 100)) - 1]
+        limit = HIGHEST_UNITS / quantity(name).scale
+        near = min(max(exact, -limit), limit)
+        assert window.percentile(percent) == merged.percentile(percent)
+        assert abs(window.percentile(percent) - near) <= 0.00391 * abs(near) + 1e-6
     check(ledger, name, models)
 
 

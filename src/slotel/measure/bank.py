@@ -10,6 +10,8 @@ see `slices`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from slotel.measure.histogram import (
     Ints,
     Layout,
     SegmentPool,
+    sum_counts,
 )
 from slotel.measure.measurement import Quantity
 from slotel.measure.series import Buffer
@@ -157,6 +160,15 @@ class Bank:
         first, counts = (self._negative if negative else self._positive).row(row)
         return HdrCounts(self.layout, self.quantity.scale, first, counts)
 
+    def merged(self, rows: Sequence[int]) -> HdrCounts:
+        """Return the histogram since start, summed over rows."""
+        layout, scale = self.layout, self.quantity.scale
+        found = sum_counts([self.histogram(row) for row in rows], layout=layout, scale=scale)
+        if not self.quantity.signed:
+            return found
+        below = [self.histogram(row, negative=True) for row in rows]
+        return replace(found, negative=sum_counts(below, layout=layout, scale=scale))
+
     def name(self, rows: Ints, unix_ns: int) -> None:
         """Keep the longer rings of these rows, int64, shape (n,), from now on.
 
@@ -173,8 +185,10 @@ class Bank:
         self.slices.name(fresh, np.where(complete, 0, unix_ns // 1_000_000_000))
 
     def window(self, rows: Ints, since_unix_ns: int) -> HdrCounts:
-        """Return the histogram of the time since then, summed over rows; positive values only."""
-        total = np.zeros(self.layout.size, np.int64)
+        """Return the histogram of the time since then, summed over rows."""
+        # Negative values lie above the others, as in the keys of slices.
+        size = self.layout.size
+        total = np.zeros(2 * size, np.int64)
         if len(rows):
             wanted = np.zeros(len(self.buffers), np.bool_)
             wanted[rows] = True
@@ -187,10 +201,12 @@ class Bank:
                     kept = wanted[keys >> KEY_BITS]
                     keys, counts = keys[kept], counts[kept]
                 buckets = keys & _BUCKET_MASK
-                # Negative values lie above; sums of counts are exact in float64 up to 2**53.
-                found = np.bincount(buckets, weights=counts, minlength=len(total))[: len(total)]
+                # Sums of counts are exact in float64 up to 2**53.
+                found = np.bincount(buckets, weights=counts, minlength=len(total))
                 total += found.astype(np.int64)
-        return HdrCounts(self.layout, self.quantity.scale, 0, total)
+        scale = self.quantity.scale
+        negative = HdrCounts(self.layout, scale, 0, total[size:]) if self.quantity.signed else None
+        return HdrCounts(self.layout, scale, 0, total[:size], negative)
 
     def reset_interval(self) -> None:
         """Forget the extremes of the interval."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slotel.measure.bank import Bank
-from slotel.measure.histogram import LAYOUTS, Floats, HdrCounts, Ints, sum_counts
+from slotel.measure.histogram import LAYOUTS, Floats, HdrCounts, Ints
 from slotel.measure.intake import all_usable, differences, floats, shown, sift
 from slotel.measure.lock import OwnedLock
 from slotel.measure.measurement import Quantity, SeriesKey, quantity
@@ -270,11 +270,11 @@ class Ledger:
     def _sift(self, bank: Bank, taken: list[float]) -> tuple[Floats, list[int]]:
         array, places, refused = sift(bank.quantity, taken)
         if refused:
-            kind = "a number" if bank.quantity.signed else "a number >= 0"
+            kind = "a finite number" if bank.quantity.signed else "a finite number >= 0"
             self.report(
                 f"invalid.{bank.quantity.name}",
                 len(refused),
-                f"refused {shown(refused[0])} as {bank.quantity.name}; it must be finite, {kind}",
+                f"refused {shown(refused[0])} as {bank.quantity.name}, not {kind}",
             )
         return array, places
 
@@ -349,11 +349,9 @@ class Ledger:
             return found
 
     def merged(self, name: str, rows: Sequence[int]) -> HdrCounts:
-        """Return the histogram since start, summed over rows; of positive values only."""
+        """Return the histogram since start, summed over rows."""
         with self.lock:
-            bank = self._known(name)
-            parts = [bank.histogram(row) for row in rows]
-            return sum_counts(parts, layout=bank.layout, scale=bank.quantity.scale)
+            return self._known(name).merged(rows)
 
     def window(self, name: str, rows: Sequence[int], *, seconds: float) -> WindowedHistogram:
         """Return the histogram of the last seconds, summed over rows.

@@ -121,17 +121,19 @@ class HdrCounts:
         scale: Histogram units per base unit.
         first: Bucket number of `counts[0]`.
         counts: int64, shape (n,), ascending bucket number from `first`; n may be 0.
+        negative: Histogram of the magnitudes of the negative values counted with them, if any.
     """
 
     layout: Layout
     scale: float
     first: int
     counts: Ints
+    negative: HdrCounts | None = None
 
     @property
     def total(self) -> int:
         """Number of values counted."""
-        return int(self.counts.sum())
+        return int(self.counts.sum()) + (self.negative.total if self.negative else 0)
 
     @property
     def relative_error(self) -> float:
@@ -158,19 +160,25 @@ class HdrCounts:
         wrong = [percent for percent in percents if not 0 <= percent <= 100]
         if wrong:
             raise SLOValueError(f"a percentile lies between 0 and 100, got {wrong[0]!r}.")
-        cumulative = np.cumsum(self.counts)
-        total = int(cumulative[-1]) if len(cumulative) else 0
+        total = self.total
         if total == 0:
             return tuple(math.nan for _ in percents)
         # HdrHistogram's own step down, at any total: without it rounding turns 99.9 % of
         # 1,000,000 into rank 999,001.
-        ranks = [
-            max(1, math.ceil(math.nextafter(percent, -math.inf) / 100 * total))
-            for percent in percents
-        ]
-        positions = np.searchsorted(cumulative, ranks, side="left") + self.first
-        middles = self.layout.midpoints(positions.astype(np.int64)) / self.scale
-        return tuple(float(value) for value in middles)
+        ranks = np.array(
+            [
+                max(1, math.ceil(math.nextafter(percent, -math.inf) / 100 * total))
+                for percent in percents
+            ]
+        )
+        if self.negative is None:
+            return tuple(self._of_rank(ranks).tolist())
+        # The lowest value is the negative one of the largest magnitude.
+        below = self.negative.total
+        found = np.empty(len(ranks))
+        found[ranks > below] = self._of_rank(ranks[ranks > below] - below)
+        found[ranks <= below] = -self.negative._of_rank(below + 1 - ranks[ranks <= below])
+        return tuple(found.tolist())
 
     def plus(self, other: HdrCounts) -> HdrCounts:
         """Return the sum of two histograms of the same layout and scale."""
@@ -178,26 +186,41 @@ class HdrCounts:
 
     def minus(self, earlier: HdrCounts) -> HdrCounts:
         """Return what was counted since `earlier`, a snapshot of the same histogram."""
-        negated = HdrCounts(self.layout, self.scale, earlier.first, -earlier.counts)
-        return sum_counts((self, negated), layout=self.layout, scale=self.scale)
+        return self.plus(earlier._negated())
 
     def nonzero(self) -> tuple[Ints, Ints]:
-        """Return bucket numbers and counts of the non-empty buckets, both int64, ascending."""
+        """Return bucket numbers and counts of the non-empty buckets, both int64, ascending.
+
+        Of positive values only, as in all that is exported.
+        """
         places = np.flatnonzero(self.counts)
         return places.astype(np.int64) + self.first, self.counts[places]
+
+    def _of_rank(self, ranks: Ints) -> Floats:
+        """Return the midpoint of the bucket that holds each rank, 1 to the number of counts."""
+        positions = np.searchsorted(np.cumsum(self.counts), ranks, side="left") + self.first
+        middles: Floats = self.layout.midpoints(positions.astype(np.int64)) / self.scale
+        return middles
+
+    def _negated(self) -> HdrCounts:
+        negative = self.negative._negated() if self.negative else None
+        return HdrCounts(self.layout, self.scale, self.first, -self.counts, negative)
 
 
 def sum_counts(parts: Iterable[HdrCounts], *, layout: Layout, scale: float) -> HdrCounts:
     """Return the bucket-wise sum of histograms that share a layout; empty for no parts."""
+    parts = list(parts)
+    signed = [part.negative for part in parts if part.negative]
+    negative = sum_counts(signed, layout=layout, scale=scale) if signed else None
     filled = [part for part in parts if len(part.counts)]
     if not filled:
-        return HdrCounts(layout, scale, 0, np.zeros(0, np.int64))
+        return HdrCounts(layout, scale, 0, np.zeros(0, np.int64), negative)
     first = min(part.first for part in filled)
     last = max(part.first + len(part.counts) for part in filled)
     total = np.zeros(last - first, np.int64)
     for part in filled:
         total[part.first - first : part.first - first + len(part.counts)] += part.counts
-    return HdrCounts(layout, scale, first, total)
+    return HdrCounts(layout, scale, first, total, negative)
 
 
 class SegmentPool:
@@ -310,6 +333,7 @@ def encode(counts: HdrCounts) -> str:
     """Return the histogram in HdrHistogram's V2 compressed text form (`HISTFAAA…`).
 
     Any HdrHistogram library reads it; values are in histogram units (nanoseconds, millionths).
+    The form has no place for negative values: encode `negative` apart.
     Written by the `hdrhistogram` package's C code where that is installed: five times as fast
     for a full histogram.
     """
