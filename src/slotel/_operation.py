@@ -510,7 +510,7 @@ class Operation(Link):
     def _settle(self, outcome: Outcome, reason: str | None, elapsed: float) -> None:
         if self.inners:  # Ended before they did: what they know so far is this call's too.
             for inner in list(self.inners.values()):
-                self.note().absorb(inner.note())
+                self._absorb(inner)
         figures = self.figures
         values = {"duration": elapsed}
         if figures is None:
@@ -528,7 +528,7 @@ class Operation(Link):
         if self.span is not None:
             self._end_span(self.span, series, values)
         if outer is not None:
-            self._report_to(outer, figures or Figures(), outcome, reason, elapsed)
+            self._report_to(outer, outcome, reason, elapsed)
 
     def _end_span(self, span: Span, series: Series, values: dict[str, float]) -> None:
         try:
@@ -548,17 +548,24 @@ class Operation(Link):
     def _report_to(
         self,
         outer: Operation,
-        figures: Figures,
         outcome: Outcome,
         reason: str | None,
         elapsed: float,
     ) -> None:
-        outer.note().absorb(figures)
+        outer._absorb(self)
         inners = outer.inners
         if inners is not None:
             inners.pop(id(self), None)
         if outer.held and not inners:
             outer.finish(outcome, error_type=reason, at=self.started + elapsed)
+
+    def _absorb(self, inner: Operation) -> None:
+        """Fill what is unset here from a nested call; what either's site says counts as set."""
+        figures, seen = self.note(), inner.figures or _NO_FIGURES
+        provider = figures.provider or self.site.provider or seen.provider or inner.site.provider
+        model = figures.model or self.site.model or seen.model or inner.site.model
+        figures.absorb(seen)
+        figures.provider, figures.model = provider, model
 
     def _series(self, figures: Figures, outcome: Outcome, reason: str | None) -> Series:
         site = self.site
