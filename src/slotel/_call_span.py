@@ -85,13 +85,15 @@ def end_span(
             attributes[semconv.OUTCOME_REASON] = key.error_type
     if violated:
         attributes[semconv.SLO_VIOLATED] = violated
-    identity = _spans.ids(span)
-    if call.outer is None:
-        notable = bool(violated) or failed is not None
-        _leave_exemplars(identity, series, values, notable)
-    else:
+    if call.outer is not None:
         attributes[semconv.ROLE] = Role.INNER.value
-    _spans.end(span, attributes, error_type=failed)
+    try:
+        identity = _spans.ids(span)
+        if call.outer is None:
+            notable = bool(violated) or failed is not None
+            _leave_exemplars(identity, series, values, notable)
+    finally:
+        _spans.end(span, attributes, error_type=failed)
     return identity
 
 
