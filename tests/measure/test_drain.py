@@ -392,7 +392,7 @@ def test_a_signal_handler_that_records_during_drains_neither_hangs_nor_doubles(l
     duration = recorder.series(KEY).duration
     ledger = recorder.ledger()
     column = ledger.cut("duration", bound=0.5)
-    by_handler = 0
+    by_caller = by_handler = 0
 
     def handle(*_):
         nonlocal by_handler
@@ -401,11 +401,11 @@ def test_a_signal_handler_that_records_during_drains_neither_hangs_nor_doubles(l
         recorder.series(SeriesKey("chat", model=str(by_handler % 700))).duration.record(1.0)
         by_handler += 101
 
-    previous = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
-    by_caller = 0
+    # Processor time: the timer of real time belongs to the test runner's own limit.
+    previous = signal.signal(signal.SIGVTALRM, handle)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.0002, 0.0002)
     try:
-        while by_caller < 60_000:
+        while by_caller < 60_000 or by_handler < 50 * 101:
             for _ in range(50):
                 duration.record(1.0)
             by_caller += 50
@@ -414,9 +414,8 @@ def test_a_signal_handler_that_records_during_drains_neither_hangs_nor_doubles(l
                 ledger.snapshot()
                 ledger.window("duration", [0], seconds=60)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-    assert by_handler > 0
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, previous)
     assert total(recorder) == by_caller + by_handler
     snapshot = ledger.snapshot()
     assert sum(one.positive.total for one in snapshot.distributions) == by_caller + by_handler
