@@ -247,6 +247,11 @@ class Recorder:
             self._ledger = Ledger(self)
         return self._ledger
 
+    @property
+    def making(self) -> threading.Lock | None:
+        """What is held while the ledger is being made; None once it is there."""
+        return self._ledger_lock if self._ledger is None else None
+
     def admit(self, key: SeriesKey, name: str) -> Buffer:
         """Make the buffer of a series; the caller holds `lock`."""
         made = Buffer(self, key, quantity(name))
@@ -299,10 +304,37 @@ class Recorder:
 _RECORDERS: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
+LONGEST_IMPORT_SECONDS = 2.0
+_held: list[threading.Lock] = []
+"""Locks taken for the fork that is going on."""
+
+
+def _before_fork() -> None:
+    """Let a ledger that is being made be finished first.
+
+    It imports numpy, and a child forked meanwhile would wait for ever for the import lock of the
+    thread that did not come along. The wait is bounded, as that thread may be the one that forks.
+    """
+    for recorder in list(_RECORDERS):
+        making = recorder.making
+        if making is not None and making.acquire(timeout=LONGEST_IMPORT_SECONDS):
+            _held.append(making)
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().release()
+
+
 def _after_fork_in_child() -> None:
+    _held.clear()  # Every recorder takes fresh locks.
     for recorder in list(_RECORDERS):
         recorder.reset()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
