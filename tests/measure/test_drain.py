@@ -19,7 +19,6 @@ import pytest
 from slotel.measure import series as series_module
 from slotel.measure.bank import Bank
 from slotel.measure.histogram import Layout
-from slotel.measure.lock import OwnedLock
 from slotel.measure.measurement import SeriesKey
 from slotel.measure.series import HARD_LIMIT, SOFT_LIMIT, Exemplar, Gaps, Recorder
 from slotel.testing import ManualClock
@@ -478,24 +477,28 @@ def test_whoever_holds_the_lock_to_read_sees_no_drain_by_its_own_finalisers():
     assert total(recorder) == HARD_LIMIT + 10
 
 
-def test_the_lock_knows_its_holder():
-    """Re-entrant, told from other threads, and free after as many releases."""
-    lock = OwnedLock()
-    seen = []
+@pytest.mark.parametrize("number", [1, 600])
+@pytest.mark.parametrize("call", ["drain", "snapshot"])
+def test_a_drain_within_a_drain_leaves_everything_to_the_next(number, call):
+    """A handler that flushes in the midst of a drain takes nothing out of its hands."""
+    recorder = Recorder()
+    duration = recorder.series(KEY).duration
+    ledger = recorder.ledger()
+    left = []
 
-    def other():
-        seen.append((lock.mine, lock.acquire(blocking=False)))
+    class Flushing:
+        def __float__(self):
+            duration.record(0.25)
+            getattr(ledger, call)()
+            left.append(list(duration.values))
+            return 1.0
 
-    with lock:
-        assert lock.acquire(blocking=False)
-        assert lock.mine
-        lock.release()
-        assert lock.mine
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join()
-    assert not lock.mine
-    assert seen == [(False, False)]
+    for _ in range(number):
+        duration.record(1.0)
+    duration.record(Flushing())
+    ledger.drain()
+    assert left[0] == [0.25]
+    assert total(recorder) == number + 1 + len(left)
 
 
 # --- forks ------------------------------------------------------------------------------------

@@ -256,7 +256,7 @@ class Ledger:
     def _count_runs(self, bank: Bank, row: int, runs: list[Run]) -> None:
         found, starts, owners, refused = differences([times for times, _, _ in runs])
         if refused:
-            lost = sum(len(runs[place][0]) - 1 for place in refused)
+            lost = sum(max(1, len(runs[place][0]) - 1) for place in refused)
             self.report(f"invalid.{bank.quantity.name}", lost, "refused times of a stream")
         if not len(found):
             return

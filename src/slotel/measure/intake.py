@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from array import array
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 
@@ -65,11 +63,14 @@ def differences(runs: Sequence[Sequence[float]]) -> tuple[Floats, Ints, list[int
         starts the place of its run among `runs`; and the places of runs that cannot be used
         because a time is not a finite number. Runs of fewer than two times have no difference.
     """
-    usable, refused = _usable_runs(runs)
-    if not usable:
-        return np.zeros(0), np.zeros(0, np.int64), [], refused
+    usable, refused = _packed(runs), list[int]()
+    flat = np.concatenate(list(usable.values())) if usable else np.zeros(0)
+    if not usable or not np.isfinite(flat).all():
+        usable, refused = _usable_runs(runs)
+        if not usable:
+            return np.zeros(0), np.zeros(0, np.int64), [], refused
+        flat = np.concatenate(list(usable.values()))
     sizes = np.array([len(part) for part in usable.values()], np.int64)
-    flat = np.concatenate(list(usable.values()))
     within = np.ones(len(flat) - 1, np.bool_)
     within[np.cumsum(sizes)[:-1] - 1] = False  # From one run's last time to the next one's first.
     found = np.diff(flat)[within]
@@ -77,16 +78,19 @@ def differences(runs: Sequence[Sequence[float]]) -> tuple[Floats, Ints, list[int
     return np.maximum(found, 0.0), starts, list(usable), refused
 
 
+def _packed(runs: Sequence[Sequence[float]]) -> dict[int, Floats]:
+    """Return the runs of two times or more by place, unlooked at; none unless all are packed."""
+    if not all(type(times) is array for times in runs):
+        return {}
+    return {
+        place: np.frombuffer(times)  # type: ignore[call-overload]  # an array has a buffer
+        for place, times in enumerate(runs)
+        if len(times) > 1
+    }
+
+
 def _usable_runs(runs: Sequence[Sequence[float]]) -> tuple[dict[int, Floats], list[int]]:
     """Return the runs of two times or more by place, and the places of those with a wrong time."""
-    if all(type(times) is array for times in runs):
-        # Packed times are numbers; one sum tells whether all of them are finite.
-        packed = cast("Sequence[array[float]]", runs)
-        parts: dict[int, Floats] = {
-            place: np.frombuffer(times) for place, times in enumerate(packed) if len(times) > 1
-        }
-        if math.isfinite(sum(float(part.sum()) for part in parts.values())):
-            return parts, []
     found = {place: _finite(times) for place, times in enumerate(runs)}
     refused = [place for place, part in found.items() if part is None]
     usable = {p: part for p, part in found.items() if part is not None and len(part) > 1}
