@@ -1109,6 +1109,22 @@ def test_specifications_are_immutable_and_say_what_they_are():
     assert repr(second) == "slotel.llm('chatty', model='m', provider='p')"
 
 
+def test_the_same_options_give_the_same_specification(process):
+    """A block in a loop makes no site a call; other options, and other names, are others."""
+    assert slotel.llm(model="m") is slotel.llm(model="m")
+    assert slotel.llm(model="m") is not slotel.llm(model="n")
+    assert slotel.llm("a", model="m") is not slotel.llm(model="m")
+    assert slotel.llm(model="m")(provider="p") is not slotel.llm(model="m")
+    sites = {id(slotel.llm(model="m").site) for _ in range(10)}
+    assert len(sites) == 1
+    for number in range(600):
+        slotel.operation(f"made-up-{number}")
+    with slotel.llm(attributes={"tier": "gold"}), slotel.llm(attributes={"tier": "free"}):
+        pass
+    tiers = {dict(key.attributes)["tier"] for key in process.measured()}
+    assert tiers == {"gold", "free"}
+
+
 def test_kinds_are_counted_under_their_operation(process):
     """Each decorator has the operation name that the conventions, or we, give it."""
     expected = {

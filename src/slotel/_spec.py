@@ -23,6 +23,8 @@ F = TypeVar("F", bound="Callable[..., Any] | staticmethod[..., Any] | classmetho
 UNMATCHED = "unmatched"
 """Reason of a `with` block that was left in a place where several others were open."""
 _CANCELLED = Outcome.CANCELLED
+_MAX_DERIVED = 256
+"""Specifications that one keeps by their options; names made up for each call end there."""
 _TEXTS = ("name", "model", "provider", "operation", "source")
 _COUNTS = ("top_k", "tokens_per_chunk")
 
@@ -59,7 +61,9 @@ class Spec:
     specification at the same time.
     """
 
-    __slots__ = ("__weakref__", "_kind", "_lock", "_name", "_open", "_options", "_site")
+    __slots__ = (
+        "__weakref__", "_derived", "_kind", "_lock", "_name", "_open", "_options", "_site",
+    )  # fmt: skip
 
     def __init__(self, kind: str, name: str | None = None, **options: Unpack[Options]) -> None:
         self._kind = kind
@@ -67,6 +71,7 @@ class Spec:
         self._options = options
         self._site: Site | None = None
         self._open: dict[int, Operation] = {}
+        self._derived: dict[tuple[Any, ...], Spec] = {}
         self._lock = threading.Lock()
         self._check()
 
@@ -84,14 +89,33 @@ class Spec:
                 unknown or of a wrong type.
         """
         if given is None or isinstance(given, str):
-            merged: Any = {**self._options, **options}
-            return Spec(self._kind, given if given is not None else self._name, **merged)
+            return self._with(given if given is not None else self._name, options)
         if options:
             raise UsageError(
                 f"slotel.{self._kind} takes a function or options, not both at once. "
                 f"Write @slotel.{self._kind}(…) above the function."
             )
         return decorate(self._site_for(given), given)
+
+    def _with(self, name: str | None, options: dict[str, Any]) -> Spec:
+        """Return a specification with these options besides, the same one for the same options.
+
+        `with slotel.llm(model="m")` in a loop would otherwise make a site, and its class, a call.
+        """
+        try:
+            key = (name, *options.items())
+            known = self._derived.get(key)
+        except TypeError:  # Attributes, or anything else that cannot be a key.
+            return self._derive(name, options)
+        if known is None:
+            known = self._derive(name, options)
+            if "content" not in options and len(self._derived) < _MAX_DERIVED:
+                self._derived[key] = known
+        return known
+
+    def _derive(self, name: str | None, options: dict[str, Any]) -> Spec:
+        merged: Any = {**self._options, **options}
+        return Spec(self._kind, name, **merged)
 
     def __enter__(self) -> Operation:
         """Begin a call; it is current until the block is left."""
