@@ -200,7 +200,7 @@ class Percentiles(Mapping[float, float]):
 
         In histogram units: nanoseconds for times, millionths for ratios and scores.
         """
-        from slotel.measure.histogram import encode
+        from slotel.measure.hdr_text import encode
 
         return encode(self._counts)
 

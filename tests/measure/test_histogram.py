@@ -11,14 +11,12 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from slotel.errors import SLOValueError
+from slotel.measure.hdr_text import decode, encode, encode_here
 from slotel.measure.histogram import (
     HIGHEST_UNITS,
     LAYOUTS,
     HdrCounts,
     SegmentPool,
-    decode,
-    encode,
-    encode_here,
     sum_counts,
 )
 

@@ -5,7 +5,8 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotel.measure.histogram import HIGHEST_UNITS, LAYOUTS, HdrCounts, decode, encode_here
+from slotel.measure.hdr_text import decode, encode_here
+from slotel.measure.histogram import HIGHEST_UNITS, LAYOUTS, HdrCounts
 
 digits = st.sampled_from((2, 3))
 units = st.integers(0, HIGHEST_UNITS)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from slotel.measure.drain import Distribution, Snapshot
 from slotel.measure.histogram import HdrCounts
 from slotel.measure.measurement import SeriesKey
 from slotel.measure.series import Exemplar
+from slotel.measure.snapshot import Distribution, Snapshot
 
 Identity = tuple[str, SeriesKey]
 Extremes = tuple[float, float]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slotel.measure.drain import Distribution
 from slotel.measure.measurement import CATEGORY, SCORE, Quantity, Role, SeriesKey
+from slotel.measure.snapshot import Distribution
 from slotel.semconv import (
     CATEGORY as CATEGORY_ATTRIBUTE,
 )

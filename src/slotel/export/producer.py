@@ -24,8 +24,8 @@ from slotel.export.naming import Attributes, named
 from slotel.export.points import explicit_point, exponential_point, number_point
 from slotel.export.readings import Kind, Reading
 from slotel.export.settings import HistogramType, Temporality
-from slotel.measure.drain import Distribution, Snapshot
 from slotel.measure.series import Recorder
+from slotel.measure.snapshot import Distribution, Snapshot
 from slotel.semconv import Metric, Naming
 
 Point = tuple[str, frozenset[tuple[str, str | bool]]]

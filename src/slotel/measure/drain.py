@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,10 +20,12 @@ from slotel.measure.histogram import LAYOUTS, Floats, HdrCounts, Ints
 from slotel.measure.intake import all_usable, differences, floats, shown, sift
 from slotel.measure.lock import OwnedLock
 from slotel.measure.measurement import Quantity, SeriesKey, quantity
-from slotel.measure.series import Buffer, Exemplar, Run
+from slotel.measure.series import Buffer, Run
+from slotel.measure.snapshot import Distribution, Snapshot, WindowedHistogram
 
 if TYPE_CHECKING:
-    from slotel.measure.series import Recorder
+    from slotel.measure.snapshot import Distribution, Snapshot, WindowedHistogram
+from slotel.measure.series import Recorder
 
 _logger = logging.getLogger("slotel")
 
@@ -34,57 +35,6 @@ CHUNK = 8192
 """Values converted at once; bounds how long a drain holds the interpreter (about 0.2 ms)."""
 SLICES_CAP_BYTES = 64 * 1024 * 1024
 """All sliding histograms of the process together; over it the oldest lose resolution."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Distribution:
-    """One quantity of one series since `start_unix_ns`; numbers are in the base unit.
-
-    Attributes:
-        bucket_counts: Exact counts by the quantity's bounds, one more than there are bounds.
-        interval_minimum: Smallest value since the previous `snapshot(reset_interval=True)`;
-            NaN when there was none, as for `interval_maximum`.
-        negative: Histogram of the magnitudes of negative values; None for unsigned quantities.
-    """
-
-    key: SeriesKey
-    quantity: Quantity
-    start_unix_ns: int
-    count: int
-    sum: float
-    minimum: float
-    maximum: float
-    interval_minimum: float
-    interval_maximum: float
-    bucket_counts: tuple[int, ...]
-    positive: HdrCounts
-    negative: HdrCounts | None
-    exemplars: tuple[Exemplar, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Every distribution that holds at least one value, at one moment."""
-
-    time_unix_ns: int
-    distributions: list[Distribution]
-
-
-@dataclass(frozen=True, slots=True)
-class WindowedHistogram:
-    """A histogram over a sliding window.
-
-    Attributes:
-        counts: What was counted in the window.
-        coverage_ratio: Share of the window that is known, 0 to 1.
-        seconds: Length of the window that was asked for.
-        resolution_seconds: The window's beginning is exact to this much.
-    """
-
-    counts: HdrCounts
-    coverage_ratio: float
-    seconds: float
-    resolution_seconds: int
 
 
 class Ledger:
