@@ -11,6 +11,7 @@ import atexit
 import logging
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -337,6 +338,7 @@ def _install(given: Settings, *, replace: bool) -> Runtime:
     _runtime = made
     try:
         made.start()
+        _childrens_end.register()
     except BaseException:
         _runtime = None  # So that a corrected call is not refused for this one's sake.
         made.shutdown(0.0)
@@ -465,6 +467,30 @@ def _document(slos: Any) -> Document:
     return Document(slos=slos)
 
 
+class _ChildrensEnd:
+    """Lets children of multiprocessing send what they have: they end without exit handlers.
+
+    Such a child clears the finalisers that it inherited, then runs what is to run after a fork.
+    multiprocessing's registry holds this object weakly.
+    """
+
+    _known = False
+
+    def register(self) -> None:
+        """Register once, as soon as multiprocessing is there; forked children inherit it."""
+        util: Any = sys.modules.get("multiprocessing.util")
+        if util is not None and not self._known:
+            self._known = True
+
+            def begin(_: object) -> None:
+                util.Finalize(None, shutdown, exitpriority=0)
+
+            util.register_after_fork(self, begin)
+
+
+_childrens_end = _ChildrensEnd()
+
+
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603  # another thread may have held it at the fork
     _lock = threading.RLock()
@@ -475,6 +501,7 @@ def _after_fork_in_child() -> None:
             _runtime.after_fork()
         except Exception as error:  # noqa: BLE001  # the child's own work goes on
             report("fork", error)
+        _childrens_end.register()
 
 
 if hasattr(os, "register_at_fork"):

@@ -163,3 +163,48 @@ def test_none_sends_nothing(receiver: OtlpReceiver):
     with ExitStack() as stack:
         end(start(stack, receiver, {"way": "none", "temporality": "delta"}, children=1))
     assert receiver.requests == 0
+
+
+LEAVING = """
+import os, sys
+import slotel
+
+@slotel.llm
+def call(): return 1
+
+slotel.configure(endpoint=sys.argv[1], protocol=sys.argv[2], traces="none")
+who = sys.argv[3]
+if who == "process":
+    call()
+elif who == "forked":
+    if not os.fork(): call()
+    else: os.wait()
+else:
+    import multiprocessing
+    child = multiprocessing.get_context(who).Process(target=call)
+    child.start()
+    child.join()
+"""
+
+
+@pytest.mark.parametrize("who", ["process", "forked", "fork"])
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_process_that_ends_before_its_first_export_loses_nothing(
+    receiver: OtlpReceiver, protocol: str, who: str
+):
+    """The first export is the one at the exit, also of multiprocessing's children (`fork`)."""
+    with ExitStack() as stack:
+        endpoint = receiver.endpoint
+        if protocol == "grpc":
+            grpc_receiver = pytest.importorskip("grpc") and _grpc_receiver()
+            endpoint = stack.enter_context(grpc_receiver(receiver)).endpoint
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", LEAVING, endpoint, protocol, who],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "true"},
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert receiver.histogram_count(DURATION) == 1, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from typing import Any
 
 from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
 from opentelemetry.sdk.resources import Resource
@@ -13,7 +14,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from slotel._version import __version__
 from slotel.export.pipeline import Exporter, Pipeline
 from slotel.export.producer import Producer
-from slotel.export.resource import ProcessResource
+from slotel.export.resource import ProcessResource, sdk_resource
 from slotel.export.settings import OtlpSettings, Protocol
 from slotel.semconv import SCHEMA_URL, SCOPE
 
@@ -61,6 +62,7 @@ class OtlpWay:
                 "OTEL_EXPORTER_OTLP_ENDPOINT or give endpoint=, or metrics='none' to have it so."
             )
             return
+        self._prepare()
         self._pipeline = self._make_pipeline()
         self._pipeline.start()
 
@@ -116,6 +118,12 @@ class OtlpWay:
             self._pipeline = self._make_pipeline()
             self._pipeline.start()
 
+    def _prepare(self) -> None:
+        """Do now what can no longer be done if the first export is the one at the exit."""
+        sdk_resource()
+        if self._connect is None:
+            exporter_class(self._settings.protocol)
+
     def _make_pipeline(self) -> Pipeline:
         producer = self._make_producer()
 
@@ -154,13 +162,24 @@ def make_exporter(settings: OtlpSettings) -> Exporter:
         settings: Where to send and how.
     """
     headers = dict(settings.headers) if settings.headers else None
-    if settings.protocol is Protocol.GRPC:
+    if headers and settings.protocol is Protocol.GRPC:
+        headers = {key.lower(): value for key, value in headers.items()}
+    made: Exporter = exporter_class(settings.protocol)(endpoint=settings.url, headers=headers)
+    return made
+
+
+def exporter_class(protocol: Protocol) -> Any:
+    """Return the SDK's exporter for a protocol; what it needs is imported here.
+
+    Args:
+        protocol: What it is to speak.
+    """
+    if protocol is Protocol.GRPC:
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
             OTLPMetricExporter as GrpcExporter,
         )
 
-        lower = {key.lower(): value for key, value in headers.items()} if headers else None
-        return GrpcExporter(endpoint=settings.url, headers=lower)
+        return GrpcExporter
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-    return OTLPMetricExporter(endpoint=settings.url, headers=headers)
+    return OTLPMetricExporter

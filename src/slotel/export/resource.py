@@ -30,11 +30,29 @@ def process_resource(
     """
     asked = provider if provider is not None else trace.get_tracer_provider()
     carried = getattr(asked, "resource", None)
-    resource = carried if isinstance(carried, Resource) else Resource.create()
+    resource = carried if isinstance(carried, Resource) else sdk_resource()
     name = str(resource.attributes.get(SERVICE_NAME) or UNKNOWN_SERVICE)
     if service and name.startswith(UNKNOWN_SERVICE):
         resource = resource.merge(Resource({SERVICE_NAME: service}))
     return resource
+
+
+def sdk_resource() -> Resource:
+    """Return what the SDK finds out about this process by itself.
+
+    It asks its detectors on threads, which an interpreter that is about to end does not start any
+    more. The last answer serves then, so whoever wants to export at the end asks once before.
+    """
+    global _last  # noqa: PLW0603  # replaced whole
+    try:
+        _last = Resource.create()
+    except RuntimeError:
+        if _last is None:
+            raise
+    return _last
+
+
+_last: Resource | None = None
 
 
 class ProcessResource:
