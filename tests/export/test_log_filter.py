@@ -62,3 +62,21 @@ def test_nothing_is_left_behind(caplog):
     logging.getLogger(HTTP).error("heard")
     assert caplog.messages == ["heard"]
     assert held not in logging.getLogger(HTTP).filters
+
+
+def test_the_reason_is_seen_though_a_filter_of_the_exporter_drops_the_line():
+    """The SDK drops lines that repeat themselves, whichever exporter wrote the first."""
+    logger = logging.getLogger(GRPC)
+    logger.addFilter(drop_everything)
+    held = ThreadFilter()
+    held.install()
+    try:
+        logger.warning("Transient error")
+    finally:
+        held.remove()
+        logger.removeFilter(drop_everything)
+    assert held.reason == "Transient error"
+
+
+def drop_everything(_: logging.LogRecord) -> bool:
+    return False

@@ -39,7 +39,8 @@ class ThreadFilter(logging.Filter):
         """Hold back what the calling thread logs from now on."""
         self._thread = threading.get_ident()
         for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self)
+            # Before all others: the SDK's own filter of repeated lines would leave us without some.
+            logging.getLogger(name).filters.insert(0, self)
 
     def remove(self) -> None:
         """Let everything through again."""
