@@ -26,7 +26,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 import peers
 import slotel
 from harness import Contestant, Race, Report, report
-from slotel._operation import recorder
+from slotel._process import recorder
 
 CHUNKS = 100
 MODEL = "gpt-4o-mini"

@@ -18,7 +18,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 import peers
 from harness import Report, Run, report
-from slotel._operation import recorder
+from slotel._process import recorder
 
 NO_SDK, UNSAMPLED, DROPPED, SAMPLED = "no SDK", "unsampled parent", "dropped root", "sampled"
 STATES = (NO_SDK, UNSAMPLED, DROPPED, SAMPLED)

@@ -159,7 +159,7 @@ class Process:
 
     def measured(self, quantity: str = "duration") -> dict[SeriesKey, int]:
         """Return how many values each series has."""
-        from slotel._operation import recorder
+        from slotel._process import recorder
 
         ledger = recorder.ledger()
         ledger.drain()
@@ -183,7 +183,7 @@ class Process:
 
     def sums(self, quantity: str) -> dict[SeriesKey, float]:
         """Return the sum of each series of a quantity, in its base unit."""
-        from slotel._operation import recorder
+        from slotel._process import recorder
 
         measured = self.measured(quantity)
         ledger = recorder.ledger()
@@ -195,19 +195,19 @@ class Process:
         from opentelemetry import trace
         from opentelemetry.util._once import Once
 
-        from slotel import _context, _faults, _operation, _runtime, _site, _spans
+        from slotel import _context, _faults, _process, _runtime, _site, _spans
 
         _faults.strict(False)
         _runtime.shutdown(0.1)
         _runtime.ticker.stop()
         _runtime.ticker.after_drain = None
-        _operation.settings.dimensions = frozenset()
-        _operation.settings.arrivals = frozenset()
-        _operation.settings.violations = None
-        _operation.settings.born = 0.0
+        _process.settings.dimensions = frozenset()
+        _process.settings.arrivals = frozenset()
+        _process.settings.violations = None
+        _process.settings.born = 0.0
         for site in list(_site.SITES):
             site.count_arrivals()
-        _operation.recorder.reset()
+        _process.recorder.reset()
         _context.current.set(_context.OUTSIDE)
         trace._TRACER_PROVIDER = None
         trace._TRACER_PROVIDER_SET_ONCE = Once()

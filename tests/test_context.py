@@ -326,7 +326,7 @@ def test_a_stream_in_a_block_does_not_hold_it(process):
 
 
 def labels_of(operation: str = "chat") -> list[dict[str, str]]:
-    from slotel._operation import recorder
+    from slotel._process import recorder
 
     ledger = recorder.ledger()
     ledger.drain()

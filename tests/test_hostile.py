@@ -12,7 +12,7 @@ import pytest
 
 import slotel
 from slotel import _faults, _shapes
-from slotel._operation import recorder
+from slotel._process import recorder
 from slotel.errors import ConfigurationError, SpecErrors, UnknownNameError
 from slotel.measure.measurement import Outcome
 

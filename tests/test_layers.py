@@ -21,7 +21,18 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"slo"}),
     frozenset({"engine", "generate", "sources", "_spans", "_shapes", "_figures"}),
     frozenset(
-        {"_call_span", "_context", "_operation", "_site", "_spec", "_stream", "_wrap", "export"}
+        {
+            "_call_span",
+            "_context",
+            "_operation",
+            "_process",
+            "_telling",
+            "_site",
+            "_spec",
+            "_stream",
+            "_wrap",
+            "export",
+        }
     ),
     frozenset({"_runtime"}),
     frozenset({"_api"}),

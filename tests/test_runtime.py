@@ -22,7 +22,7 @@ from opentelemetry import trace
 
 import slotel
 from slotel import _runtime
-from slotel._operation import recorder
+from slotel._process import recorder
 from slotel._runtime import ticker
 from slotel.errors import ConfigurationError, UnknownNameError
 from slotel.slo.objective import Document
@@ -451,7 +451,7 @@ child = forked("x")
 if isinstance(child, Child):
     quick()
     deadline = time.monotonic() + 5
-    from slotel._operation import recorder
+    from slotel._process import recorder
     while sum(recorder.ledger().counts("duration")) < 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     leave(child, int(sum(recorder.ledger().counts("duration"))))

@@ -14,7 +14,8 @@ from slotel import _context, _operation
 from slotel._context import OUTSIDE, Ambient, held_by, live
 from slotel._faults import refuse, report
 from slotel._figures import Figures, finite, score_name, usable_attributes
-from slotel._operation import Operation, Ref, recorder
+from slotel._operation import Operation, Ref
+from slotel._process import recorder, settings
 from slotel._runtime import runtime, ticker
 from slotel._site import Site
 from slotel._spec import Spec
@@ -163,8 +164,8 @@ def score(
             target.operation, target.provider, target.model, attributes=target.attributes
         )
         recorder.series(key).buffer(SCORE + usable).record(number)
-        if _operation.settings.ensure_running is not None:
-            _operation.settings.ensure_running()
+        if settings.ensure_running is not None:
+            settings.ensure_running()
     except Exception as error:  # noqa: BLE001  # ours, never the caller's
         report("score", error)
 

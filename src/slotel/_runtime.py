@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from slotel import _operation
 from slotel._faults import report
-from slotel._operation import process_clock, recorder, settings
+from slotel._process import process_clock, recorder, settings
 from slotel._site import SITES
 from slotel.errors import ConfigurationError
 from slotel.semconv import Naming, naming_from_environment

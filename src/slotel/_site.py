@@ -13,7 +13,9 @@ from opentelemetry.trace import SpanKind
 from slotel import _shapes, semconv
 from slotel._context import HOLDER, PLAIN, STATE, Cell
 from slotel._figures import label, usable_attributes
-from slotel._operation import Operation, begin, recorder, settings
+from slotel._operation import Operation, begin
+from slotel._process import recorder, settings
+from slotel._telling import Telling
 from slotel.measure.measurement import Attributes, Outcome, Role, SeriesKey
 from slotel.measure.series import Series
 
@@ -22,7 +24,7 @@ ADOPTED: frozenset[type] = frozenset({CoroutineType, GeneratorType, AsyncGenerat
 _SHAPELESS: frozenset[type] = frozenset({str, bytes, int, float, bool, type(None)})
 
 
-def _read_answer(call: Operation, result: Any) -> None:
+def _read_answer(call: Telling, result: Any) -> None:
     found = _shapes.answer(result)
     if found is None:
         return
@@ -31,19 +33,19 @@ def _read_answer(call: Operation, result: Any) -> None:
         call.count_tokens(found.usage, source="provider")
 
 
-def _read_hits(call: Operation, result: Any) -> None:
+def _read_hits(call: Telling, result: Any) -> None:
     found = _shapes.hits(result)
     if found is not None:
         call.retrieved(found)
 
 
-def _read_verdict(call: Operation, result: Any) -> None:
+def _read_verdict(call: Telling, result: Any) -> None:
     found = _shapes.verdict(result)
     if found is not None:
         call.verdict(flagged=found.flagged, categories=found.categories)
 
 
-Inspect = Callable[[Operation, Any], None]
+Inspect = Callable[[Telling, Any], None]
 
 
 @dataclass(frozen=True, slots=True)

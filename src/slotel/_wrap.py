@@ -31,7 +31,8 @@ from slotel._context import (
 )
 from slotel._faults import report
 from slotel._figures import FOLD_AT
-from slotel._operation import Operation, begin, clock, enter, nest, recorder
+from slotel._operation import Operation, begin, enter, nest
+from slotel._process import clock, recorder
 from slotel._site import ADOPTED, Site
 from slotel._spans import (
     api,

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 from conftest import Calls
-from slotel import _operation
+from slotel import _operation, _process
 from slotel.measure.measurement import Outcome, Role
 
 
@@ -148,7 +148,7 @@ def test_every_call_is_recorded_once(calls: Calls) -> None:
         stream.close()
     del stream
     gc.collect()
-    ledger = _operation.recorder.ledger()
+    ledger = _process.recorder.ledger()
     ledger.drain()
     counts = {
         key.outcome: count
