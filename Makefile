@@ -34,7 +34,7 @@ demo-environment:
 
 test:
 	@.ci/venv .venv $(PYTHON) .ci/locks/test.txt $(GROUPS_DEV)
-	@.venv/bin/python -m pytest -q $(TEST_ARGS)
+	@.venv/bin/python -m pytest -q -n auto $(TEST_ARGS)
 
 lint:
 	@.ci/venv .venvs/lint $(PYTHON) .ci/locks/test.txt $(GROUPS_DEV) --group lint
