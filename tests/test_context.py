@@ -313,6 +313,45 @@ def test_a_held_call_ends_as_its_stream_does(process):
     assert process.ended() == {("error", "TimeoutError"): 2}
 
 
+@pytest.mark.parametrize("returned", ["text", None, 3, True])
+def test_a_nested_call_that_goes_on_does_not_hold_a_whole_result(process, returned: object):
+    """Nothing of text is still to come: a task left behind is not part of the call."""
+
+    @slotel.llm
+    async def summarise() -> None:
+        await asyncio.sleep(30)
+
+    @slotel.llm
+    async def answer() -> object:
+        tasks.append(asyncio.create_task(summarise()))
+        await asyncio.sleep(0)
+        return returned
+
+    async def main() -> None:
+        await answer()
+        assert process.ended() == {("success", None): 1}
+        tasks[0].cancel()
+
+    tasks: list[asyncio.Task[None]] = []
+    asyncio.run(main())
+    assert process.ended() == {("success", None): 1, ("cancelled", "CancelledError"): 1}
+
+
+def test_a_generator_at_its_end_waits_for_no_nested_call(process):
+    """A reader that got everything has got everything, whoever still holds the inner stream."""
+
+    @slotel.llm
+    def answer() -> Iterator[str]:
+        streams.append(Stream())
+        yield "a"
+
+    streams: list[Stream] = []
+    assert list(answer()) == ["a"]
+    assert process.ended() == {("success", None): 1}
+    list(streams[0])
+    assert process.ended() == {("success", None): 2}
+
+
 def test_a_stream_in_a_block_does_not_hold_it(process):
     """A block ends where it is left."""
     with slotel.llm:
@@ -320,6 +359,85 @@ def test_a_stream_in_a_block_does_not_hold_it(process):
     assert sum(process.measured().values()) == 1
     list(stream)
     assert sum(process.measured().values()) == 2
+
+
+# -- tokens of nested calls -----------------------------------------------------------------------
+
+
+class Answer:
+    """A model's answer, as clients return it."""
+
+    model = "m"
+    usage = {"completion_tokens": 3}  # noqa: RUF012
+
+
+def test_tokens_of_several_nested_calls_add_up_though_the_last_answer_is_returned(process):
+    """The result says only what the last of them used."""
+
+    @slotel.llm
+    def answer() -> Answer:
+        for _ in range(2):
+            with slotel.llm as attempt:
+                attempt.usage(output_tokens=3)
+        return Answer()
+
+    answer()
+    assert sorted(process.sums("output_tokens").values()) == [6.0, 6.0]
+
+
+@pytest.mark.parametrize("last", ["nested", "outer"])
+def test_tokens_that_both_calls_know_are_counted_once(process, last: str):
+    """In whatever order they are told."""
+    with slotel.llm as outer:
+        nested = slotel.llm.site.begin()
+        nested.usage(output_tokens=3)
+        if last == "outer":
+            nested.finish()
+        outer.usage(output_tokens=3)
+        nested.finish()
+    assert list(process.sums("output_tokens").values()) == [3.0, 3.0]
+
+
+def test_what_the_provider_says_goes_before_a_count_of_chunks(process):
+    """Chunks are counted where nobody knows better."""
+    with slotel.llm as outer:
+        nested = slotel.llm.site.begin()
+        for text in ("a", "b"):
+            outer.chunk(text, tokens=1)
+        nested.usage(output_tokens=3)
+        nested.finish()
+    assert list(process.sums("output_tokens").values()) == [3.0, 3.0]
+
+
+def test_of_several_nested_calls_the_last_one_says_what_came_back(process, spans):
+    """A fallback's answer is the answer; the failure before it is not."""
+    with slotel.llm(model="outer"):
+        with slotel.llm as first:
+            first.http(status_code=400, error_code="bad")
+            first.finish("error")
+        with slotel.llm as second:
+            second.http(status_code=200)
+            second.response(id="r2")
+    (span,) = [one for one in spans.get_finished_spans() if one.name == "chat outer"]
+    assert span.attributes["http.response.status_code"] == 200
+    assert span.attributes["gen_ai.response.id"] == "r2"
+    assert "slotel.provider.error.code" not in span.attributes
+
+
+def test_time_per_token_ends_with_the_last_nested_chunk(process):
+    """The first stream broke off; the tokens are those of the second."""
+    with slotel.llm as outer:
+        at = outer.started
+        with slotel.llm as first:
+            first.chunk("a", at=at + 1)
+        with slotel.llm as second:
+            second.chunk("b", at=at + 2)
+            second.chunk("c", at=at + 5)
+            second.usage(output_tokens=5)
+    ((_, total),) = [
+        item for item in process.sums("time_per_output_token").items() if item[0].role is Role.OUTER
+    ]
+    assert total == pytest.approx((5 - 1) / 4)
 
 
 # -- attributes() ---------------------------------------------------------------------------------

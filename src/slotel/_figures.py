@@ -76,7 +76,11 @@ class Figures:
     """Figures of one call; times are `perf_counter` seconds. Belongs to its operation.
 
     Attributes:
-        usage: Tokens by quantity name (`input_tokens`, `output_tokens`, ...).
+        usage: Tokens by quantity name (`input_tokens`, `output_tokens`, ...), as this call was
+            told; `tokens()` has those of nested calls too.
+        nested_usage: Tokens of the nested calls, added up.
+        nested_answer: What is known here of the answer from nested calls alone.
+        nested_last_at: When the newest chunk of a nested call came.
         reasoning_streamed: True when the reasoning tokens among the output came as chunks.
         chunks: Arrival times of a stream's chunks; of the nested call where this one saw none.
         attributes: Span attributes that were set during the call.
@@ -91,6 +95,10 @@ class Figures:
     chunks: Chunks | None = None
     usage: dict[str, int] = field(default_factory=dict[str, int])
     usage_source: str | None = None
+    nested_usage: dict[str, int] = field(default_factory=dict[str, int])
+    nested_source: str | None = None
+    nested_answer: dict[str, Any] = field(default_factory=dict[str, Any])
+    nested_last_at: float | None = None
     reasoning_streamed: bool = False
     response_id: str | None = None
     response_model: str | None = None
@@ -120,17 +128,58 @@ class Figures:
             self.first_chunk_at = self.chunks.first_at
 
     def absorb(self, inner: Figures) -> None:
-        """Fill what is unset here from a nested call of the same operation; tokens add up."""
+        """Fill what is unset here from a nested call of the same operation.
+
+        Of several nested calls the first gives its times, the last one says what came back, and
+        their tokens add up.
+        """
         for name in _FILLED:
             if getattr(self, name) in _UNSET:
                 setattr(self, name, getattr(inner, name))
+        for name in _ANSWERED:
+            known = getattr(self, name)
+            if known in _UNSET or known == self.nested_answer.get(name):
+                self.nested_answer[name] = getattr(inner, name)
+                setattr(self, name, getattr(inner, name))
         self.streaming = self.streaming or inner.streaming
         self.reasoning_streamed = self.reasoning_streamed or inner.reasoning_streamed
-        for name, tokens in inner.usage.items():
-            self.usage[name] = self.usage.get(name, 0) + tokens
+        for name, tokens in inner.tokens().items():
+            self.nested_usage[name] = self.nested_usage.get(name, 0) + tokens
+        self.nested_source = self.nested_source or inner.source()
+        last = inner.last_chunk_at()
+        if last is not None:
+            self.nested_last_at = max(last, self.nested_last_at or last)
         if inner.retries is not None:
             self.retries = (self.retries or 0) + inner.retries
         self.categories = {**inner.categories, **self.categories}
+
+    def tokens(self) -> dict[str, int]:
+        """Return the tokens of this call by quantity name.
+
+        What a provider said of it goes before the sum over nested calls, and that before a count
+        of its own: the same tokens are never counted twice.
+        """
+        if not self.nested_usage:
+            return self.usage
+        if self._counted:
+            return {**self.usage, **self.nested_usage}
+        return {**self.nested_usage, **self.usage}
+
+    def source(self) -> str | None:
+        """Return who counted the tokens."""
+        if self.usage_source is None or (self._counted and self.nested_usage):
+            return self.nested_source
+        return self.usage_source
+
+    @property
+    def _counted(self) -> bool:
+        return self.usage_source in ("counted", "estimated")
+
+    def last_chunk_at(self) -> float | None:
+        """Return when the newest chunk came, here or in a nested call; None without any."""
+        own = self.chunks.last_at if self.chunks is not None else None
+        known = [at for at in (own, self.nested_last_at) if at is not None]
+        return max(known, default=None)
 
     def measure(self, values: dict[str, float], outcome: Outcome, *, started: float) -> None:
         """Add every measurement of the call but its duration, which `values` already has.
@@ -142,8 +191,9 @@ class Figures:
         """
         if self.streaming:
             self._measure_stream(values, outcome, started)
-        if self.usage:
-            values.update(self.usage)
+        tokens = self.tokens()
+        if tokens:
+            values.update(tokens)
             rate = self.tokens_per_second(values["duration"])
             if rate is not None:
                 values["tokens_per_second"] = rate
@@ -188,18 +238,19 @@ class Figures:
             first token by the number of tokens after the first. The end is the last chunk's
             arrival, so a reader that dawdles afterwards does not count.
         """
-        tokens = self.usage.get("output_tokens", 0)
+        usage = self.tokens()
+        tokens = usage.get("output_tokens", 0)
         if not self.reasoning_streamed:
-            tokens -= self.usage.get("reasoning_tokens", 0)
+            tokens -= usage.get("reasoning_tokens", 0)
         if self.first_token_at is None or tokens < 2:
             return None
-        last = self.chunks.last_at if self.chunks is not None else None
+        last = self.last_chunk_at()
         last = started + elapsed if last is None else last
         return max(0.0, last - self.first_token_at) / (tokens - 1)
 
     def tokens_per_second(self, elapsed: float) -> float | None:
         """Return output tokens by the whole duration; None when either is not known."""
-        tokens = self.usage.get("output_tokens", 0)
+        tokens = self.tokens().get("output_tokens", 0)
         return tokens / elapsed if tokens > 0 and elapsed > 0.0 else None
 
     def span_attributes(self, *, started: float, elapsed: float) -> dict[str, Any]:
@@ -216,7 +267,7 @@ class Figures:
                 (semconv.HTTP_RESEND_COUNT, self.retries or None),
                 (semconv.REQUEST_ID, self.request_id),
                 (semconv.PROVIDER_ERROR_CODE, self.error_code),
-                (semconv.USAGE_SOURCE, self.usage_source),
+                (semconv.USAGE_SOURCE, self.source()),
                 (semconv.TIME_TO_FIRST_TOKEN, self.first_token(started)),
                 (semconv.TIME_PER_OUTPUT_TOKEN, self.per_token(started, elapsed)),
                 (semconv.TOKENS_PER_SECOND, self.tokens_per_second(elapsed)),
@@ -225,9 +276,10 @@ class Figures:
             )
             if value is not None
         }
+        tokens = self.tokens()
         for name, attribute in _USAGE_ATTRIBUTES.items():
-            if name in self.usage:
-                found[attribute] = self.usage[name]
+            if name in tokens:
+                found[attribute] = tokens[name]
         self._stream_attributes(found, started)
         self._score_attributes(found)
         found.update(self.attributes)
@@ -256,9 +308,11 @@ class Figures:
 
 
 _FILLED = (
-    "provider", "model", "first_chunk_at", "first_token_at", "chunks", "usage_source",
-    "response_id", "response_model", "finish_reasons", "status_code", "request_id", "error_code",
+    "provider", "model", "first_chunk_at", "first_token_at", "chunks",
     "documents", "document_scores", "flagged",
+)  # fmt: skip
+_ANSWERED = (
+    "response_id", "response_model", "finish_reasons", "status_code", "request_id", "error_code",
 )  # fmt: skip
 _UNSET: tuple[Any, ...] = (None, ())
 _USAGE_ATTRIBUTES = {

@@ -21,7 +21,7 @@ from slotel.measure.series import Series
 
 ADOPTED: frozenset[type] = frozenset({CoroutineType, GeneratorType, AsyncGeneratorType})
 """Results that are not results yet: the call goes on until they end."""
-_SHAPELESS: frozenset[type] = frozenset({str, bytes, int, float, bool, type(None)})
+SHAPELESS: frozenset[type] = frozenset({str, bytes, int, float, bool, type(None)})
 
 
 def _read_answer(call: Telling, result: Any) -> None:
@@ -29,7 +29,7 @@ def _read_answer(call: Telling, result: Any) -> None:
     if found is None:
         return
     call.response(id=found.id, model=found.model, finish_reasons=found.finish_reasons)
-    if found.usage:
+    if found.usage and not call.note().nested_usage:  # The last of several answers has its own.
         call.count_tokens(found.usage, source="provider")
 
 
@@ -68,11 +68,11 @@ class Kind:
     name_attribute: str
     options: frozenset[str]
     inspect: Inspect | None = None
-    shapeless: frozenset[type] = _SHAPELESS
+    shapeless: frozenset[type] = SHAPELESS
 
 
 _MODEL = frozenset({"model", "provider"})
-_NO_VERDICT = _SHAPELESS - {bool}
+_NO_VERDICT = SHAPELESS - {bool}
 KINDS: dict[str, Kind] = {
     kind.word: kind
     for kind in (

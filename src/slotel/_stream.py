@@ -69,8 +69,7 @@ class Tally:
                 self._call.result(last)
         except Exception as error:  # noqa: BLE001  # ours, never the caller's
             report("stream.end", error)
-        if not self._call.hold():
-            self._call.finish()
+        self._call.finish()
 
     def fail(self, error: BaseException) -> None:
         """The stream raised, or was closed by its reader."""
@@ -86,7 +85,7 @@ class Tally:
     def _count(self) -> None:
         figures = self._call.note()
         per_chunk = getattr(self._call.site, "tokens_per_chunk", None)
-        if per_chunk and "output_tokens" not in figures.usage:
+        if per_chunk and "output_tokens" not in figures.tokens():
             self._call.usage(output_tokens=self._chunks.count * per_chunk, source="counted")
 
     def _has_content(self, item: Any) -> bool:

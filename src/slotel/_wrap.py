@@ -33,7 +33,7 @@ from slotel._faults import report
 from slotel._figures import FOLD_AT
 from slotel._operation import Operation, begin, enter, nest
 from slotel._process import clock, recorder
-from slotel._site import ADOPTED, Site
+from slotel._site import ADOPTED, SHAPELESS, Site
 from slotel._spans import (
     api,
     get_context,
@@ -385,7 +385,8 @@ def settle(cell: Cell, result: Any, started: float, ended: float) -> Any:
             return adopt(call, result)
         if kind not in call.site.shapeless:
             call.result(result)
-        if not call.hold():
+        # Text is whole: a nested call that is still open is none of its making.
+        if kind in SHAPELESS or not call.hold():
             call.finish(at=ended)
     except Exception as error:  # noqa: BLE001  # ours, never the caller's
         report("wrapper.settle", error)

@@ -131,7 +131,7 @@ def test_a_call_inside_one_of_its_kind_is_the_inner_one(calls: Calls) -> None:
     outer.finish()
     inner, seen = calls
     assert (inner.call.role, seen.call.role) == (Role.INNER, Role.OUTER)
-    assert (seen.usage, seen.model, seen.finish_reasons) == (
+    assert (seen.tokens(), seen.model, seen.finish_reasons) == (
         traffic.TOKENS, traffic.MODEL, ("stop",),
     )  # fmt: skip
 
