@@ -1077,6 +1077,7 @@ def test_a_decorated_class_is_a_type_error():
         ("llm", {"attributes": {"a": object()}}, r"attribute 'a' must be text, a number"),
         ("llm", {"attributes": {5: "a"}}, r"an attribute's name must be text, got 5"),
         ("llm", {"attributes": {"a": "x" * 10_000}}, r"attribute 'a' has 10000 characters"),
+        ("llm", {"model": "\ud800"}, r"model must be text of 1 to 256 characters"),
         ("llm", {"model": "x" * 10_000}, r"model must be text of 1 to 256 characters"),
         ("llm", {"operation": ""}, r"operation must be text of 1 to 256 characters, got ''"),
     ],

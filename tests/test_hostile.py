@@ -101,6 +101,19 @@ TOLD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("verdict", (), {"flagged": True, "categories": {"a": -0.5}}, "category"),
     ("verdict", (), {"flagged": True, "categories": {5: 0.5}}, "category"),
     ("verdict", (), {"flagged": True, "categories": {"x" * 10_000: 0.5}}, "category"),
+    # What no exporter could write: half a surrogate pair, numbers beyond 64 bits.
+    ("score", ("\ud800", 1.0), {}, "score.name"),
+    ("attribute", ("a", "\ud800"), {}, "attribute"),
+    ("attribute", ("a", ["\ud800"]), {}, "attribute"),
+    ("attribute", ("\ud800", "a"), {}, "attribute"),
+    ("attribute", ("a", 2**63), {}, "attribute"),
+    ("attribute", ("a", [1, -(2**70)]), {}, "attribute"),
+    ("usage", (), {"output_tokens": 2**63}, "usage"),
+    ("http", (), {"status_code": 2**63}, "http"),
+    ("request", (), {"model": "\ud800"}, "label"),
+    ("response", (), {"id": "\ud800"}, "label"),
+    ("response", (), {"finish_reasons": ["\ud800"]}, "label"),
+    ("verdict", (), {"flagged": True, "categories": {"\ud800": 0.5}}, "category"),
 ]
 
 
@@ -470,3 +483,32 @@ def test_faults_are_logged_once_each_and_counted_always(caplog, process):
         _faults.report("other", ValueError("x"))
     assert process.faults == {"place": 100, "other": 100}
     assert len(caplog.records) == 2
+
+
+def test_a_log_handler_that_raises_does_not_reach_the_call(process):
+    """Logging is the last thing that may break a call."""
+    process.tolerate()
+
+    class Raising(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError(record.getMessage())
+
+    handler = Raising()
+    logging.getLogger("slotel").addHandler(handler)
+    try:
+        with slotel.llm as call:
+            call.score("quality", NAN)
+            call.request(model=STRANGE)
+    finally:
+        logging.getLogger("slotel").removeHandler(handler)
+    assert process.faults == {"score": 1, "operation.request": 1}
+    assert process.only().outcome is Outcome.SUCCESS
+
+
+def test_what_is_told_can_always_be_exported(process, spans):
+    """Models send broken text; every other call's metrics would go down with it."""
+    process.tolerate()
+    with slotel.llm as call:
+        call.request(model="m\ud83d")
+    (span,) = spans.get_finished_spans()
+    assert (process.only().model, span.attributes["gen_ai.request.model"]) == ("m?", "m?")

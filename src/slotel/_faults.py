@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import suppress
 
 _logger = logging.getLogger("slotel")
 
@@ -28,11 +29,9 @@ def report(place: str, error: BaseException) -> None:
     """
     counts[place] += 1
     if counts[place] == 1:
-        _logger.error(
-            "slotel: a fault in %s was caught; your call is not affected. Counted, logged once.",
-            place,
-            exc_info=error,
-        )
+        text = "slotel: a fault in %s was caught; your call is not affected. Counted, logged once."
+        with suppress(Exception):  # A handler that raises must not reach the call either.
+            _logger.error(text, place, exc_info=error)
     if _strict:
         raise error
 
@@ -41,4 +40,5 @@ def refuse(place: str, message: str) -> None:
     """Count an unusable value that a call handed over, and log the first one of its kind."""
     counts[place] += 1
     if counts[place] == 1:
-        _logger.warning("slotel: refused: %s Counted, logged once.", message)
+        with suppress(Exception):
+            _logger.warning("slotel: refused: %s Counted, logged once.", message)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import sub
-from typing import Any
+from typing import Any, cast
 
 from slotel import semconv
 from slotel._faults import refuse
@@ -19,6 +19,9 @@ FOLD_AT = 512
 MAX_NAME = 100
 MAX_CATEGORIES = 40
 MAX_TEXT = 1024
+MAX_WHOLE = 2**53
+"""Largest count; every whole number up to here is one, as a float and in OTLP."""
+_WHOLE_NUMBERS = range(-(2**63), 2**63)  # What an attribute can hold in OTLP.
 
 
 class Chunks:
@@ -337,8 +340,8 @@ def finite(value: Any) -> float | None:
 def whole(value: Any, *, place: str, what: str) -> int | None:
     """Return a count, or refuse it and return None; `place` names the fault's counter."""
     number = finite(value)
-    if number is None or number < 0:
-        refuse(place, f"{what}={shown(value)} is not a whole number >= 0.")
+    if number is None or not 0 <= number <= MAX_WHOLE:
+        refuse(place, f"{what}={shown(value)} is not a whole number from 0 to 2**53.")
         return None
     return int(number)
 
@@ -366,15 +369,29 @@ def text(value: Any, *, what: str) -> str | None:
     if value is None:
         return None
     known = value if isinstance(value, str) else str(value)
+    if not is_unicode(known):
+        refuse("label", f"{what} has half a surrogate pair in it; replaced by '?'.")
+        known = known.encode("utf-8", "replace").decode()
     if len(known) <= MAX_LABEL_LENGTH:
         return known
     refuse("label", f"{what} of {len(known)} characters was cut to {MAX_LABEL_LENGTH}.")
     return known[:MAX_LABEL_LENGTH]
 
 
+def is_unicode(known: str) -> bool:
+    """Return False for text with half a surrogate pair, which no protocol can carry."""
+    if known.isascii():
+        return True
+    try:
+        known.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def score_name(name: Any) -> str | None:
     """Return a usable name of a score or category, or refuse it and return None."""
-    if isinstance(name, str) and 0 < len(name) <= MAX_NAME:
+    if isinstance(name, str) and 0 < len(name) <= MAX_NAME and is_unicode(name):
         return name
     refuse(
         "score.name",
@@ -393,13 +410,17 @@ def attribute_value(name: object, value: object) -> bool:
 
 def attribute_fault(name: object, value: object) -> str | None:
     """Return what is wrong with a span attribute, None when it is usable."""
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or not is_unicode(name):
         return f"an attribute's name must be text, got {shown(name)}."
-    if isinstance(value, str):
-        if len(value) <= MAX_TEXT:
-            return None
+    if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"attribute {shown(name)} has {len(value)} characters, at most {MAX_TEXT} are kept."
-    if isinstance(value, (bool, int, float)) or _is_list_of_one_kind(value):
+    items = value if _is_list_of_one_kind(value) else (value,)
+    for item in cast("Iterable[object]", items):
+        if isinstance(item, str) and not is_unicode(item):
+            return f"attribute {shown(name)} has half a surrogate pair in it, got {shown(value)}."
+        if type(item) is int and item not in _WHOLE_NUMBERS:
+            return f"attribute {shown(name)} is a number beyond 64 bits."
+    if items is value or isinstance(value, (str, bool, int, float)):
         return None
     return (
         f"attribute {shown(name)} must be text, a number, a boolean or a list of one of these, "

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 from slotel import _spans
 from slotel._context import Link, current, held_by, live
 from slotel._faults import report
-from slotel._figures import attribute_fault, shown
+from slotel._figures import attribute_fault, is_unicode, shown
 from slotel._operation import Operation, begin
 from slotel._site import KINDS, Site
 from slotel._wrap import decorate
@@ -216,7 +216,9 @@ class Spec:
         wanted = None
         if value is None:
             return
-        if key in _TEXTS and not (isinstance(value, str) and 0 < len(value) <= MAX_LABEL_LENGTH):
+        if key in _TEXTS and not (
+            isinstance(value, str) and 0 < len(value) <= MAX_LABEL_LENGTH and is_unicode(value)
+        ):
             wanted = f"text of 1 to {MAX_LABEL_LENGTH} characters"
         elif key in _COUNTS and (
             not isinstance(value, int) or isinstance(value, bool) or value < 1

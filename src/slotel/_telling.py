@@ -160,7 +160,8 @@ class Telling(Link):
         figures.response_model = _figures.text(model, what="a model") or figures.response_model
         if finish_reasons:
             given = (finish_reasons,) if isinstance(finish_reasons, str) else finish_reasons
-            figures.finish_reasons = tuple(str(reason) for reason in given)
+            reasons = (_figures.text(str(reason), what="a finish reason") for reason in given)
+            figures.finish_reasons = tuple(reason or "" for reason in reasons)
 
     @_guarded
     def http(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -240,7 +241,8 @@ class Ledger:
         """Log what was put aside: a handler may block on what a thread that waits for us holds."""
         while self._untold and not self.lock.mine:
             text, error = self._untold.popleft()
-            _logger.warning("slotel: %s; counted, logged once", text, exc_info=error)
+            with suppress(Exception):  # This may be a caller's thread, and the handler may raise.
+                _logger.warning("slotel: %s; counted, logged once", text, exc_info=error)
 
     def _bound_slices(self) -> None:
         sizes = {name: bank.slices.nbytes for name, bank in self._banks.items()}
