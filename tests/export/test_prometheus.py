@@ -149,6 +149,16 @@ def test_a_user_s_labels_cannot_break_a_scrape(way, recorder, registry):
     assert {one.get("otel_metric_overflow") for one in labels} == {None, "true"}
 
 
+def test_series_whose_labels_come_out_the_same_are_one(way, recorder, registry):
+    """Of two samples of one identity a scraper would keep one and lose the other's calls."""
+    for name in ("tenant.id", "tenant_id", "tenant-id"):
+        key = SeriesKey("chat", attributes=((name, "acme"),))
+        recorder.series(key).record("duration", 1.0)
+    text = generate_latest(registry).decode()
+    assert text.count(f"{DURATION}_count{{") == 1
+    assert list(scrape(registry)[f"{DURATION}_count"].values()) == [3.0]
+
+
 def test_negative_scores_are_in_the_first_bucket(way, recorder, registry):
     """Classic histograms need no bucket of their own for them."""
     for value in (-0.5, 0.5):

@@ -21,9 +21,8 @@ from prometheus_client.utils import (
     floatToGoString,  # pyright: ignore[reportUnknownVariableType]  # has no annotations
 )
 
-from slotel.export.accumulation import Accumulation, since_start
-from slotel.export.naming import Attributes
-from slotel.export.producer import Readings, group
+from slotel.export.accumulation import Accumulation, since_start, together
+from slotel.export.producer import Grouped, Point, Readings, group
 from slotel.export.readings import Kind, Reading
 from slotel.measure.series import Exemplar, Recorder
 from slotel.semconv import Metric, Naming
@@ -75,9 +74,8 @@ class SlotelCollector:
         snapshot = self._recorder.ledger().snapshot()
         found = [(one, since_start(one)) for one in snapshot.distributions]
         families: dict[str, Family] = {}
-        for metric, attributes, distribution, accumulation in group(found, self._naming):
-            family = _family(families, metric, "histogram")
-            _add_histogram(family, distribution.quantity.bounds, attributes, accumulation)
+        for metric, labels, bounds, accumulation in _by_labels(group(found, self._naming)):
+            _add_histogram(_family(families, metric, "histogram"), bounds, labels, accumulation)
         yield from families.values()
 
 
@@ -201,10 +199,27 @@ def _numbers(readings: list[Reading]) -> Iterator[Family]:
     yield from families.values()
 
 
+def _by_labels(
+    grouped: Grouped,
+) -> list[tuple[Metric, dict[str, str], tuple[float, ...], Accumulation]]:
+    """Return histograms by what a scraper sees; those whose labels come out the same are one.
+
+    Attributes that differ only in what labels cannot have (`tenant.id`, `tenant_id`) would be two
+    samples of one identity, of which a scraper keeps the first.
+    """
+    places: dict[Point, tuple[Metric, dict[str, str], tuple[float, ...]]] = {}
+    parts: dict[Point, list[Accumulation]] = {}
+    for metric, attributes, distribution, found in grouped:
+        labels = _labels(attributes)
+        point = metric.name, frozenset(labels.items())
+        places.setdefault(point, (metric, labels, distribution.quantity.bounds))
+        parts.setdefault(point, []).append(found)
+    return [(*place, together(parts[point])) for point, place in places.items()]
+
+
 def _add_histogram(
-    family: Family, bounds: tuple[float, ...], attributes: Attributes, found: Accumulation
+    family: Family, bounds: tuple[float, ...], labels: dict[str, str], found: Accumulation
 ) -> None:
-    labels = _labels(attributes)
     uppers = [*(floatToGoString(bound) for bound in bounds), "+Inf"]
     marks = _exemplars(found.exemplars, bounds)
     for place, count in enumerate(accumulate(found.bucket_counts)):
