@@ -301,11 +301,13 @@ def hammer(recorder, *, threads, number):
     return recorder.finish() - threads * number
 
 
+@pytest.mark.untraced
 def test_threads_lose_and_double_nothing_while_drains_and_snapshots_run():
     """Counts, sums, cuts, buckets and windows are exact under contention."""
     assert hammer(SlotelRecorder(), threads=8, number=150_000) == 0
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_eight_million_records_are_all_counted():
@@ -313,6 +315,7 @@ def test_eight_million_records_are_all_counted():
     assert hammer(SlotelRecorder(), threads=8, number=1_000_000) == 0
 
 
+@pytest.mark.untraced
 def test_the_same_test_sees_a_recorder_that_swaps_its_buffer_lose():
     """Values of callers that had loaded the old list vanish: this is why it is never swapped."""
     lost = 0
@@ -525,6 +528,7 @@ def fork(work):
     return json.loads(text)
 
 
+@pytest.mark.untraced
 def test_a_forked_child_starts_at_zero_with_the_same_handles():
     """What the parent has counted or not yet drained stays its own; cuts and rows go on."""
     clock = ManualClock()
@@ -563,6 +567,7 @@ def test_a_forked_child_starts_at_zero_with_the_same_handles():
     assert ledger.within("duration", column).tolist() == [3, 0]
 
 
+@pytest.mark.untraced
 def test_children_are_exact_while_other_threads_of_the_parent_record_and_drain():
     """Thirty forks in the middle of everything: each child counts its own, the parent its own."""
     recorder = Recorder()
@@ -619,6 +624,7 @@ class Gate:
         return 7.0
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("number", [1, 600])
 def test_a_fork_while_another_thread_drains_leaves_no_locked_ledger(number):
     """The child drains at once, without the values that the parent's drain has in hand."""
@@ -645,6 +651,7 @@ def test_a_fork_while_another_thread_drains_leaves_no_locked_ledger(number):
     assert ledger.sums("duration").tolist() == [number + 7.0]
 
 
+@pytest.mark.untraced
 def test_a_fork_from_within_a_drain_takes_nothing_of_it_along():
     """A finaliser that forks: the child's ledger is fresh, the drain that it came from is void."""
     recorder = Recorder()
