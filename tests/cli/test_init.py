@@ -1,6 +1,8 @@
 """`slotel init` writes a valid first document and never overwrites one unasked."""
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 
@@ -54,6 +56,34 @@ def test_init_says_when_it_cannot_write(tmp_path, capsys):
     path = tmp_path / "nowhere" / "slos.yaml"
     assert run("--preset", "rag", "--output", str(path)) == 2
     assert "cannot be written: No such file or directory." in capsys.readouterr().err
+
+
+FULL_DISK = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+from slotel.cli.main import main
+sys.exit(main(["init", "--preset", "rag", "--output", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX does")
+@pytest.mark.parametrize("before", [None, "precious"])
+def test_init_leaves_what_was_there_when_the_disk_is_full(before: str | None, tmp_path):
+    """Neither an empty file nor the loss of the one that was to be replaced."""
+    path = tmp_path / "slos.yaml"
+    if before is not None:
+        path.write_text(before)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path), *(["--force"] if before else [])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written: File too large." in done.stderr
+    assert [file.read_text() for file in tmp_path.iterdir()] == ([before] if before else [])
 
 
 @pytest.mark.parametrize("service", [" ", "x" * 201])

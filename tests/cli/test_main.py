@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 
@@ -87,3 +88,24 @@ def test_python_m_slotel_is_the_same_command():
     )
     assert done.returncode == 2
     assert done.stderr.startswith("usage: slotel ")
+
+
+def test_a_reader_that_goes_away_is_no_fault(tmp_path):
+    """`slotel validate … | head -1` ends as other commands do, without a traceback."""
+    path = tmp_path / "slos.yaml"
+    many = [
+        {"name": f"slo-{n}", "sli": {"availability": {"operation": "chat"}}, "objective": "99%"}
+        for n in range(2_000)
+    ]
+    path.write_text(json.dumps({"version": "slotel/v1", "slos": many}))
+    with subprocess.Popen(
+        [sys.executable, "-m", "slotel", "validate", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141

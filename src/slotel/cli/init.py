@@ -39,14 +39,41 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     try:
-        with Path(args.output).open("w" if args.force else "x", encoding="utf-8") as file:
-            file.write(text)
+        _write(Path(args.output), text, force=args.force)
     except FileExistsError:
         return _refuse(f"{args.output} is there already. Overwrite it with --force.")
     except OSError as error:
         return _refuse(f"{args.output} cannot be written: {error.strerror or error}.")
     print(f"Wrote {args.output}. Next: slotel validate {args.output}")
     return 0
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    """Write the whole file or leave what is there as it was: the disk may be full.
+
+    Raises:
+        OSError: It cannot be written; FileExistsError without `force` if it is there.
+    """
+    if force and path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")  # A device or a pipe.
+    elif force and path.exists():
+        path = path.resolve()  # The file that a link names is replaced, not the link.
+        made = path.with_name(f"{path.name}.new")
+        made.unlink(missing_ok=True)
+        _write_new(made, text)
+        made.replace(path)
+    else:
+        _write_new(path, text)
+
+
+def _write_new(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _problem(text: str) -> str:

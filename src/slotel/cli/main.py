@@ -6,6 +6,7 @@ Exit codes: 0 holds, 1 does not hold, 2 wrong use, 3 could not be judged.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from slotel.errors import SlotelError
 WRONG_USE = 2
 # What a shell reports for a process that SIGINT ended: 128 + 2.
 _INTERRUPTED = 130
+# The same for SIGPIPE: 128 + 13.
+_BROKEN_PIPE = 141
 
 
 class Command(Protocol):
@@ -49,12 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return WRONG_USE
     try:
-        return COMMANDS[args.command].run(args)
+        status = COMMANDS[args.command].run(args)
+        sys.stdout.flush()
+        return status
     except SlotelError as error:
         print(f"slotel {args.command}: {error}", file=sys.stderr)
         return WRONG_USE
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except BrokenPipeError:  # Who reads the output has seen enough.
+        # Else the interpreter would complain when it flushes what nobody reads.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
 
 
 def _parser() -> argparse.ArgumentParser:
