@@ -934,3 +934,13 @@ def test_a_coroutine_run_inside_another_call_gives_that_call_back():
                 assert slotel.current() is agent
 
     asyncio.run(run())
+
+
+def test_an_slo_can_select_by_an_attribute_that_is_named_as_a_part_of_the_series(process):
+    """`model` and `provider` are names like others; the series' own are not meant."""
+    chosen = {"latency": {"attributes": {"model": "gold"}, "at_most": "60s"}}
+    slo = {"name": "gold", "sli": chosen, "objective": "90%"}
+    slotel.configure(metrics="none", slos={"version": "slotel/v1", "slos": [slo]})
+    with slotel.attributes(model="gold"), slotel.llm(model="m"):
+        pass
+    assert slotel.status("gold").total == 1

@@ -155,9 +155,9 @@ class Runtime:
         from slotel.slo.sli import Throughput
 
         recorder.keep(self.document.dimensions())
-        settings.dimensions = self.settings.dimensions | (
-            self.document.dimensions() - {"provider", "model"}
-        )
+        selected = [slo.sli.select.attributes for slo in self.document.slos]
+        names = {name for attributes in selected for name, _ in attributes}
+        settings.dimensions = self.settings.dimensions | names
         offered = {
             slo.sli.select.operation
             for slo in self.document.slos
