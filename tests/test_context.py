@@ -944,3 +944,22 @@ def test_an_slo_can_select_by_an_attribute_that_is_named_as_a_part_of_the_series
     with slotel.attributes(model="gold"), slotel.llm(model="m"):
         pass
     assert slotel.status("gold").total == 1
+
+
+@pytest.mark.parametrize(("calls", "wanted"), [("outer", 1), ("every", 2)])
+def test_the_load_of_a_throughput_slo_is_that_of_the_calls_it_reads(process, calls, wanted: int):
+    """Nested calls are offered where they are counted, and marked as such."""
+    floor = {"throughput": {"requests_per_second": 1, "calls": calls}}
+    slo = {"name": "load", "sli": floor, "objective": "90%"}
+    slotel.configure(metrics="none", slos={"version": "slotel/v1", "slos": [slo]})
+
+    @slotel.llm
+    def answer(depth: int) -> None:
+        if depth:
+            answer(depth - 1)
+
+    answer(1)
+    started = process.measured("arrivals")
+    select = slotel.status("load").slo.sli.select
+    assert sum(count for key, count in started.items() if select.matches(key)) == wanted
+    assert started.keys() == process.measured().keys()

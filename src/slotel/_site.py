@@ -213,11 +213,7 @@ SITES: weakref.WeakSet[Site] = weakref.WeakSet()
 
 
 def _arrive(cell: Cell) -> None:
-    """Count a call that starts, unless it is nested in one of its kind."""
-    if cell[STATE] == PLAIN:
-        series: Series = cell[HOLDER].plain_series()
-    elif cell[HOLDER].role is Role.OUTER:
-        series = cell[HOLDER].site_series()
-    else:
-        return
+    """Count a call that starts in the series where it will end if it tells no more and succeeds."""
+    plain = cell[STATE] == PLAIN
+    series: Series = cell[HOLDER].plain_series() if plain else cell[HOLDER].site_series()
     series.buffer("arrivals").record(1.0)
