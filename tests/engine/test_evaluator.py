@@ -342,6 +342,7 @@ def frequent_switches():
     sys.setswitchinterval(interval)
 
 
+@pytest.mark.untraced
 @pytest.mark.usefixtures("frequent_switches")
 def test_no_count_is_lost_or_doubled_between_threads(bench):
     """Writers, drains, observations and evaluations at once: the sums are exact."""

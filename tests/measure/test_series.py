@@ -48,6 +48,7 @@ def test_an_unknown_quantity_is_an_error_where_it_is_asked_for():
     assert series.buffer("score.anything").values == [-0.5]
 
 
+@pytest.mark.untraced
 def test_threads_that_meet_a_series_for_the_first_time_share_it():
     """Whatever the race, there is one series and one buffer of each name."""
     interval = sys.getswitchinterval()
