@@ -127,6 +127,26 @@ def test_the_client_is_patched_when_it_is_imported() -> None:
     assert printed.split() == ["False", "True", "False"]
 
 
+def test_a_client_that_is_not_installed_is_said_to_be_missing() -> None:
+    """Named it is an error; unnamed it is not among what is measured."""
+    program = (
+        "import importlib.util\n"
+        "find_spec = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda n, *a: None if n == 'openai' else find_spec(n, *a)\n"
+        "import slotel\n"
+        "print(slotel.instrument())\n"
+        "try:\n"
+        "    slotel.instrument('openai')\n"
+        "except slotel.errors.MissingDependencyError as error:\n"
+        "    print(error)\n"
+    )
+    assert run(program).splitlines() == [
+        "[]",
+        "instrument(): 'openai' cannot be measured: openai is not installed. "
+        "Install it with: pip install 'slotel[openai]'",
+    ]
+
+
 def test_removed_before_the_client_is_imported_leaves_it_alone() -> None:
     """Who changed his mind in time gets the client as it is."""
     printed = run(

@@ -5,7 +5,9 @@ Loads without the client: if it is not imported yet, it is patched when it is.
 
 from __future__ import annotations
 
+import sys
 import threading
+from importlib.util import find_spec
 from typing import Any
 
 import wrapt
@@ -29,7 +31,13 @@ _installation = _Installation()
 
 
 def install() -> None:
-    """Measure calls of the `openai` client from now on; a second time changes nothing."""
+    """Measure calls of the `openai` client from now on; a second time changes nothing.
+
+    Raises:
+        ModuleNotFoundError: The client is not installed.
+    """
+    if _CLIENT not in sys.modules and find_spec(_CLIENT) is None:
+        raise ModuleNotFoundError(f"{_CLIENT} is not installed", name=_CLIENT)
     with _installation.lock:
         if _installation.wanted:
             return
