@@ -225,8 +225,10 @@ def _add_histogram(
     for place, count in enumerate(accumulate(found.bucket_counts)):
         bucket = labels | {"le": uppers[place]}
         family.add_sample(f"{family.name}_bucket", bucket, count, exemplar=marks.get(place))
-    family.add_sample(f"{family.name}_count", labels, found.count)
-    family.add_sample(f"{family.name}_sum", labels, found.sum)
+    if found.negative is None:
+        family.add_sample(f"{family.name}_count", labels, found.count)
+        family.add_sample(f"{family.name}_sum", labels, found.sum)
+    # A sum that can fall is no counter: OpenMetrics refuses it, and the count that goes with it.
 
 
 def _exemplars(found: tuple[Exemplar, ...], bounds: tuple[float, ...]) -> dict[int, Label]:
