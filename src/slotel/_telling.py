@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -103,11 +104,13 @@ class Telling(Link):
         """
         figures = self.note()
         chunks = figures.stream()
-        now = clock()
-        if at is not None:
-            last = chunks.last_at
-            now = moment(at) if last is None else max(last, moment(at))
-        chunks.times.append(now)
+        times = chunks.times
+        if at is None:
+            now = clock()
+        else:  # A float that follows the last one needs no second look.
+            last = times[-1] if times else 0.0
+            now = at if type(at) is float and last <= at < math.inf else max(last, moment(at))
+        times.append(now)
         if figures.first_token_at is None and _figures.has_content(text, content):
             figures.first_token_at = now
         if tokens is not None:
@@ -115,7 +118,7 @@ class Telling(Link):
             self.usage(
                 output_tokens=figures.usage.get("output_tokens", 0) + count, source="counted"
             )
-        if len(chunks.times) >= FOLD_AT:
+        if len(times) >= FOLD_AT:
             self.fold_chunks()
 
     @_guarded
@@ -270,5 +273,7 @@ class Telling(Link):
 
 def moment(at: Any) -> float:
     """Return that time, or the present one when none, or an unusable one, is given."""
+    if type(at) is float and 0.0 <= at < math.inf:
+        return at
     known = None if at is None else _figures.moment(at)
     return clock() if known is None else known
