@@ -304,7 +304,8 @@ class Recorder:
 _RECORDERS: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
-LONGEST_IMPORT_SECONDS = 2.0
+LONGEST_IMPORT_SECONDS = 30.0
+"""Threads that never rest make the import of a quarter of a second last for some."""
 _held: list[threading.Lock] = []
 """Locks taken for the fork that is going on."""
 
