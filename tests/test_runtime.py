@@ -328,6 +328,7 @@ def test_one_bad_tick_does_not_end_the_others(process, monkeypatch: pytest.Monke
     assert process.faults["tick"] == 1
 
 
+@pytest.mark.untraced
 def test_a_tick_that_cannot_start_a_thread_breaks_no_call(monkeypatch: pytest.MonkeyPatch, process):
     """At the interpreter's end there are no new threads; the call goes on and is counted."""
 
@@ -396,6 +397,7 @@ import slotel._runtime
     "form", ["function", "noted", "nested", "block", "generator", "coroutine", "sampled"]
 )
 @pytest.mark.parametrize("configured", [False, True])
+@pytest.mark.untraced
 def test_a_fork_inside_a_call_leaves_it_to_the_parent(form: str, configured: bool):
     """Each call is counted once, by whoever began it; the child's SLO counters start at 0."""
     before = "slotel.configure(slos=SLOS, metrics='none')\n" if configured else ""
@@ -442,6 +444,7 @@ def test_a_fork_inside_a_call_leaves_it_to_the_parent(form: str, configured: boo
         assert parent["slo"] == [2, 0]
 
 
+@pytest.mark.untraced
 def test_a_forked_child_ticks_by_itself():
     """It has a thread of its own, and a call in it needs nobody's help to be counted."""
     done = run(
@@ -464,6 +467,7 @@ print(child)
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.untraced
 def test_many_forks_under_load_come_back_with_the_right_counts():
     """Threads record while the process forks; no child hangs on a lock held by another thread."""
     done = run(

@@ -20,7 +20,7 @@ import pytest
 from slotel.cli.demo_app.receiver import OtlpReceiver
 
 # A loaded machine may start a dozen interpreters slowly.
-pytestmark = [pytest.mark.loopback, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.loopback, pytest.mark.timeout(120), pytest.mark.untraced]
 
 HERE = Path(__file__).parent
 CALLS = 40
