@@ -147,22 +147,19 @@ def take_chat_chunk(answer: Answer, chunk: Json) -> bool:
         delta = choice.get("delta")
         if delta and (delta.get("content") or _other_content(answer, delta)):
             content = True
-        reason = choice.get("finish_reason")
-        if reason:
-            answer.reasons[choice.get("index") or 0] = str(reason)
-            answer.complete = len(answer.reasons) >= answer.expected
-    if answer.id is None:
-        _read_head(answer, chunk)
-    if chunk.get("usage") or chunk.get("moderation"):
-        _read_extras(answer, chunk)
+    _take_frame(answer, chunk)
     return content
 
 
 def take_text_chunk(answer: Answer, chunk: Json) -> bool:
     """Read one chunk of a legacy completion; return whether it carries text."""
-    content = False
+    _take_frame(answer, chunk)
+    return any(choice.get("text") for choice in chunk.get("choices") or ())
+
+
+def _take_frame(answer: Answer, chunk: Json) -> None:
+    """Read what a chunk of either completion says besides its content."""
     for choice in chunk.get("choices") or ():
-        content = content or bool(choice.get("text"))
         reason = choice.get("finish_reason")
         if reason:
             answer.reasons[choice.get("index") or 0] = str(reason)
@@ -171,7 +168,6 @@ def take_text_chunk(answer: Answer, chunk: Json) -> bool:
         _read_head(answer, chunk)
     if chunk.get("usage") or chunk.get("moderation"):
         _read_extras(answer, chunk)
-    return content
 
 
 def take_response_event(answer: Answer, event: Json) -> bool:
